@@ -1,0 +1,1 @@
+"""Who may do what: client keys, authorizers and the caches in front of them."""

@@ -1,0 +1,1 @@
+"""Where a request goes and with whose credentials; rewriting of requests and responses."""

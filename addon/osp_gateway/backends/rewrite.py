@@ -1,0 +1,153 @@
+"""From the client's head to the backend's: URL, Host, copy source and the headers that stay behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from osp_gateway.backends.routes import Destination
+from osp_gateway.s3 import encoding
+from osp_gateway.s3.address import AddressingStyle, Resource, climbs
+from osp_gateway.s3.encoding import Pair
+from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.head import Header, RequestHead, is_reserved
+from osp_gateway.s3.operations import COPY_SOURCE
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "expect",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""RFC 9110, section 7.6.1: they belong to the client's connection. `Expect` is answered by the gateway."""
+
+PROXY_HEADERS: Final = frozenset(
+    {
+        "forwarded",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-forwarded-server",
+        "x-real-ip",
+    }
+)
+"""Left by proxies in front of the gateway; a store might believe them."""
+
+REPLACED: Final = frozenset(
+    {"authorization", "date", "host", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", COPY_SOURCE}
+)
+"""Made anew for the backend."""
+
+_LEFT_BEHIND: Final = HOP_BY_HOP | PROXY_HEADERS | REPLACED
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """The object that a copy reads: decoded key, and the version's query pair if there is one."""
+
+    bucket: str
+    key: str
+    version: tuple[Pair, ...]
+
+
+def read_copy_source(value: str) -> CopySource:
+    """Parse `x-amz-copy-source`: `[/]bucket/key[?versionId=id]`, percent-encoded. See CopyObject in the S3 API.
+
+    Raises:
+        S3Error: InvalidArgument (400); NotImplemented for access-point ARNs.
+    """
+    path, mark, query = value.partition("?")
+    if path.startswith("arn:"):
+        raise S3Error("NotImplemented", "Access points are not supported as a copy source.")
+    try:
+        bucket, slash, key = encoding.decode(path).decode("utf-8").removeprefix("/").partition("/")
+        version = encoding.parse_query(query)
+    except ValueError as error:
+        raise _bad_copy_source("it is not percent-encoded UTF-8") from error
+    if not (bucket and slash and key):
+        raise _bad_copy_source('expected "bucket/key"')
+    if mark and (len(version) != 1 or version[0][0] != "versionId"):
+        raise _bad_copy_source("only versionId may follow the question mark")
+    return CopySource(bucket, key, version)
+
+
+def write_copy_source(source: CopySource, backend_bucket: str) -> str:
+    """The header's value for the backend's name of the bucket."""
+    path = encoding.encode(f"{backend_bucket}/{source.key}".encode(), "/")
+    return f"{path}?{encoding.join_query(source.version)}" if source.version else path
+
+
+def _bad_copy_source(why: str) -> S3Error:
+    return S3Error("InvalidArgument", f"Copy Source must mention the source bucket and key: {why}.")
+
+
+def backend_path(resource: Resource, destination: Destination) -> str:
+    """The canonical path on the backend.
+
+    Raises:
+        S3Error: InvalidURI for `.` and `..` segments under path style, where a store that resolves them would
+            leave the bucket or the key that was authorized.
+    """
+    if destination.style is AddressingStyle.VIRTUAL or not destination.bucket:
+        return "/" + resource.canonical_key
+    if climbs(resource.canonical_key):
+        raise S3Error(
+            "InvalidURI", 'A key with a "." or ".." segment cannot be sent to a backend with path-style addressing.'
+        )
+    bucket = encoding.encode(destination.bucket.encode())
+    if not resource.canonical_key:
+        return f"/{bucket}"
+    return f"/{bucket}/{resource.canonical_key}"
+
+
+def backend_headers(
+    head: RequestHead, destination: Destination, hoisted: Mapping[str, str], copy_source: str | None
+) -> list[Header]:
+    """The headers for the backend, lower-case, without those that the signature adds.
+
+    Args:
+        head: the client's head.
+        destination: where the request goes.
+        hoisted: headers that the client's presigned URL carried in its query.
+        copy_source: the rewritten copy source, if the request has one.
+
+    Raises:
+        S3Error: InvalidRequest where a Connection header would drop something that matters, or a header is
+            given both in the query and as a header.
+    """
+    dropped = _LEFT_BEHIND | _nominated(head) if "connection" in head.fields else _LEFT_BEHIND
+    headers = [("host", destination.authority)]
+    for name, value in head.headers:
+        lower = name.lower()
+        if lower not in dropped:
+            headers.append((lower, value))
+    for name, value in hoisted.items():
+        if name in head.fields:
+            raise S3Error.invalid_request(f"{name} was given both as a header and as a query parameter.")
+        if name not in dropped:
+            headers.append((name, value))
+    if copy_source is not None:
+        headers.append((COPY_SOURCE, copy_source))
+    return headers
+
+
+def _nominated(head: RequestHead) -> frozenset[str]:
+    """The headers that a Connection header says are for this connection only."""
+    names = frozenset(
+        token.strip().lower() for value in head.fields["connection"] for token in value.split(",") if token.strip()
+    )
+    for name in names:
+        if is_reserved(name):
+            raise S3Error.invalid_request(f"The Connection header must not name {name}.")
+    return names

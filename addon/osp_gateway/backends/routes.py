@@ -1,0 +1,192 @@
+"""The bucket map: from the bucket that a client names to the bucket on a backend."""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from osp_gateway.s3.address import AddressingStyle
+from osp_gateway.s3.errors import S3Error
+from osp_gateway.sigv4.keys import KeyPair
+
+DEFAULT_REGION: Final = "us-east-1"
+PLACEHOLDER_SUFFIX: Final = ".invalid"
+"""A reverse target below this domain (RFC 2606) stands for: there is none."""
+
+_REGION_IN_HOST: Final = (
+    re.compile(r"s3[.-](?:dualstack\.|fips\.)?([a-z]{2}(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?\Z"),
+    re.compile(r"s3\.(?:private\.|direct\.)?([a-z0-9-]+)\.cloud-object-storage\.appdomain\.cloud\Z"),
+)
+_DNS_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z").match
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An IBM Cloud API key, to be exchanged for an IAM token."""
+
+    value: str = field(repr=False)
+
+
+Credentials = KeyPair | ApiKey
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A store's address."""
+
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def authority(self) -> str:
+        """The Host header's value: the port is left out where it is the scheme's own."""
+        return authority(self.host, self.port, self.tls)
+
+
+def authority(host: str, port: int, tls: bool) -> str:
+    """`host` or `host:port`, as clients write it in the Host header."""
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port == (443 if tls else 80) else f"{shown}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRoute:
+    """What the operator configured for a bucket name or pattern.
+
+    `endpoint` is None where the listener's reverse target is meant; `backend_bucket` is None where the name
+    stays the same; `ttl` is in seconds; `credentials` is None where the fetcher is to be asked.
+    """
+
+    pattern: str
+    endpoint: Endpoint | None = None
+    region: str | None = None
+    style: AddressingStyle | None = None
+    backend_bucket: str | None = None
+    verify: bool = True
+    ttl: float = 300.0
+    credentials: Credentials | None = None
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the name is a glob."""
+        return any(c in self.pattern for c in "*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One bucket on one backend, all questions answered.
+
+    `bucket` is the name on the backend, `client_bucket` the one that clients use.
+    """
+
+    client_bucket: str
+    bucket: str
+    endpoint: Endpoint
+    region: str
+    style: AddressingStyle
+    verify: bool
+
+    @property
+    def authority(self) -> str:
+        """The Host header's value."""
+        if self.style is AddressingStyle.VIRTUAL and self.bucket:
+            return authority(f"{self.bucket}.{self.endpoint.host}", self.endpoint.port, self.endpoint.tls)
+        return self.endpoint.authority
+
+
+class Routes:
+    """Finds the route of a bucket: an exact name first, then the most specific pattern."""
+
+    def __init__(self, routes: Iterable[BucketRoute]) -> None:
+        listed = tuple(routes)
+        self._exact = {route.pattern: route for route in listed if not route.is_pattern}
+        self._patterns = sorted((r for r in listed if r.is_pattern), key=_specificity, reverse=True)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The buckets that are configured by name."""
+        return tuple(self._exact)
+
+    @property
+    def catch_all(self) -> BucketRoute | None:
+        """The route of the pattern `*`, if there is one."""
+        return next((route for route in self._patterns if route.pattern == "*"), None)
+
+    def find(self, bucket: str) -> BucketRoute:
+        """The route of a bucket.
+
+        Raises:
+            S3Error: NoSuchBucket (404).
+        """
+        route = self._exact.get(bucket)
+        if route is not None:
+            return route
+        for route in self._patterns:
+            if fnmatch.fnmatchcase(bucket, route.pattern):
+                return route
+        raise S3Error("NoSuchBucket", "The specified bucket does not exist", details={"BucketName": bucket})
+
+
+def _specificity(route: BucketRoute) -> tuple[int, int]:
+    literal = re.sub(r"\[[^\]]*\]|[*?]", "", route.pattern)
+    return len(literal), -route.pattern.count("*")
+
+
+def resolve(route: BucketRoute, bucket: str, default: Endpoint | None) -> Destination:
+    """The destination of `bucket` by its route.
+
+    Args:
+        route: what `Routes.find` gave.
+        bucket: the name that the client used; empty for the root.
+        default: the reverse target of the listener, if there is one.
+
+    Raises:
+        S3Error: ServiceUnavailable where neither the route nor the listener names a host.
+    """
+    endpoint = route.endpoint or default
+    if endpoint is None or endpoint.host.endswith(PLACEHOLDER_SUFFIX):
+        raise S3Error.unavailable(
+            "No backend is configured for this bucket.",
+            reason=f"bucket {bucket!r} has no host and the listener no reverse target",
+        )
+    name = route.backend_bucket or bucket
+    return Destination(
+        client_bucket=bucket,
+        bucket=name,
+        endpoint=endpoint,
+        region=route.region or region_of(endpoint.host) or DEFAULT_REGION,
+        style=route.style or preferred_style(name, endpoint),
+        verify=route.verify,
+    )
+
+
+def region_of(host: str) -> str | None:
+    """The region that an AWS or IBM endpoint carries in its name."""
+    for pattern in _REGION_IN_HOST:
+        match = pattern.match(host)
+        if match:
+            return match[1]
+    return None
+
+
+def preferred_style(bucket: str, endpoint: Endpoint) -> AddressingStyle:
+    """Virtual-hosted style, but for what cannot be a host name: IP addresses, unusual buckets, dots under TLS."""
+    if is_ip_address(endpoint.host) or not all(_DNS_BUCKET(part) or len(part) < 3 for part in bucket.split(".")):
+        return AddressingStyle.PATH
+    if bucket != bucket.lower() or "_" in bucket or (endpoint.tls and "." in bucket):
+        return AddressingStyle.PATH
+    return AddressingStyle.VIRTUAL
+
+
+def is_ip_address(host: str) -> bool:
+    """Whether a host is written as an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

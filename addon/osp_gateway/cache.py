@@ -1,0 +1,81 @@
+"""A bounded cache with a time to live per entry that computes a missing entry once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, NamedTuple
+
+from cachetools import TLRUCache
+
+
+class Entry[V](NamedTuple):
+    """A computed value and how long it may be kept, in seconds; 0 keeps it not at all."""
+
+    value: V
+    ttl: float
+
+
+class SingleFlightCache[K: Hashable, V]:
+    """Values by key. However many ask for a missing one at the same time, it is computed once.
+
+    Errors are not kept: all who waited get the error, the next one asks again.
+    """
+
+    def __init__(self, size: int, timer: Callable[[], float] = time.monotonic) -> None:
+        """Hold up to `size` entries; `timer` gives seconds."""
+        self._entries: TLRUCache[K, Entry[V]] = TLRUCache(size, _time_to_use, timer)
+        self._flights: dict[K, asyncio.Task[Entry[V]]] = {}
+
+    def peek(self, key: K) -> V | None:
+        """The value if it is there and fresh, without waiting."""
+        entry: Entry[V] | None = self._entries.get(key)
+        return None if entry is None else entry.value
+
+    async def get(self, key: K, compute: Callable[[], Awaitable[Entry[V]]], *, share: bool = True) -> V:
+        """The value of `key`, computed if need be.
+
+        Args:
+            key: what to look up.
+            compute: makes the entry; runs in a task of its own, so that one waiter's end is not the others'.
+            share: False asks anew for every caller (a time to live of 0), kept or not.
+        """
+        if not share:
+            return (await compute()).value
+        found = self.peek(key)
+        if found is not None:
+            return found
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.ensure_future(self._fly(key, compute))
+            flight.add_done_callback(_retrieve)
+            if not flight.done():
+                self._flights[key] = flight
+        return (await asyncio.shield(flight)).value
+
+    def clear(self) -> None:
+        """Forget all entries; computations under way go on for those who wait."""
+        self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def _fly(self, key: K, compute: Callable[[], Awaitable[Entry[V]]]) -> Entry[V]:
+        try:
+            entry = await compute()
+            if entry.ttl > 0:
+                self._entries[key] = entry
+            return entry
+        finally:
+            self._flights.pop(key, None)
+
+
+def _retrieve(flight: asyncio.Task[Entry[Any]]) -> None:
+    """Mark an error as seen: every waiter may have gone before it came."""
+    if not flight.cancelled():
+        flight.exception()
+
+
+def _time_to_use[K, V](_key: K, entry: Entry[V], now: float) -> float:
+    return now + entry.ttl

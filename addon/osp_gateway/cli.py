@@ -1,0 +1,61 @@
+"""The `osp` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from osp_gateway import __version__, configfile
+from osp_gateway.config import ConfigError, ProxyServerConfig
+from osp_gateway.mitm.serve import start_server
+
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="osp")
+def main() -> None:
+    """An S3 gateway you can see through."""
+
+
+@main.command()
+@_FILE
+def serve(file: Path) -> None:
+    """Serve with the configuration in FILE (.py or .toml) until interrupted.
+
+    FILE must name http_port or https_port. To look at the traffic, use mitmweb instead:
+
+        mitmweb -s addon/osp.py --mode reverse:http://s3.invalid@6190 --set osp_config=FILE
+    """
+    try:
+        start_server(_load(file))
+    except ConfigError as error:
+        _fail(file, error)
+
+
+@main.command()
+@_FILE
+def check(file: Path) -> None:
+    """Validate the configuration in FILE without starting anything.
+
+    Prints one line per mistake and exits with status 1 if there is one.
+    """
+    settings = _load(file).settings
+    names = ", ".join(route.pattern for route in settings.routes) or "none"
+    click.echo(f"{file}: ok ({len(settings.routes)} buckets: {names})")
+
+
+def _load(file: Path) -> ProxyServerConfig:
+    try:
+        return configfile.load(file)
+    except ConfigError as error:
+        _fail(file, error)
+
+
+def _fail(file: Path, error: ConfigError) -> NoReturn:
+    for problem in error.problems:
+        click.secho(f"{file}: {problem}", err=True, fg="red")
+    sys.exit(1)

@@ -1,0 +1,398 @@
+"""What an operator writes, checked: `ProxyServerConfig` in, immutable `Settings` out.
+
+All mistakes are reported at once, one line each, naming the bucket and the field, the type of what was found
+(never the value: it may be a secret) and what was expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from osp_gateway.backends.iam import DEFAULT_URL
+from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint
+from osp_gateway.callables import positional_parameters
+from osp_gateway.s3.address import AddressingStyle
+from osp_gateway.sigv4.keys import KeyPair
+
+log = logging.getLogger(__name__)
+
+DEFAULT_TTL_SECONDS: Final = 300
+DEFAULT_DOMAINS: Final = ("osp.localhost",)
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used. `problems` holds one line per mistake."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A port to listen on."""
+
+    port: int
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A valid configuration.
+
+    `keystore` maps client access keys to secrets; `key_buckets` maps them to the bucket patterns listed with
+    them; `cert_path` and `key_path` are PEM files for TLS listeners, or None for a certificate that mitmproxy
+    makes.
+    """
+
+    routes: tuple[BucketRoute, ...]
+    keystore: Mapping[str, str] = field(repr=False)
+    key_buckets: Mapping[str, tuple[str, ...]]
+    bucket_creds_fetcher: Callable[..., Any] | None
+    validator: Callable[..., Any] | None
+    validator_takes_request: bool
+    hmac_fetcher: Callable[..., Any] | None
+    listeners: tuple[Listener, ...]
+    listen_host: str
+    cert_path: Path | None
+    key_path: Path | None
+    skip_signature_validation: bool
+    max_presign_uses: int | None
+    server_name: str
+    domains: tuple[str, ...]
+    iam_url: str
+
+
+def _not_a_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    return value
+
+
+_Port = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=1, le=65535)]
+_ListenPort = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=0, le=65535)]
+_Ttl = Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0, allow_inf_nan=False)]
+_Count = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=1)]
+_Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._:\-]+$")]
+_BucketName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
+_Secret = Annotated[str, Field(min_length=1, pattern=r"^[\x21-\x7e]+$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
+
+
+class _Bucket(_Model):
+    host: _Host | None = None
+    port: _Port = 443
+    region: Annotated[str, Field(min_length=1)] | None = None
+    api_key: _Secret | None = Field(None, validation_alias=AliasChoices("apikey", "api_key"))
+    access_key: _Secret | None = Field(None, validation_alias=AliasChoices("access_key", "accessKey"))
+    secret_key: _Secret | None = Field(None, validation_alias=AliasChoices("secret_key", "secretKey"))
+    ttl: _Ttl = Field(DEFAULT_TTL_SECONDS, validation_alias=AliasChoices("ttl", "time-to-live", "time_to_live"))
+    addressing_style: Literal["virtual", "path"] | None = None
+    is_tls_enabled: bool | None = None
+    bucket: _BucketName | None = None
+    verify: bool | None = None
+
+
+class _Key(_Model):
+    access_key: _Secret = Field(validation_alias=AliasChoices("access_key", "accessKey"))
+    secret_key: _Secret = Field(validation_alias=AliasChoices("secret_key", "secretKey"))
+    buckets: tuple[str, ...] | None = None
+
+
+class _Server(_Model):
+    cos_map: dict[Annotated[str, Field(min_length=1)], _Bucket]
+    hmac_keystore: tuple[_Key, ...] = ()
+    http_port: _ListenPort | None = None
+    https_port: _ListenPort | None = None
+    listen_host: str = ""
+    cert_path: Path | None = None
+    key_path: Path | None = None
+    threads: _Count = 1
+    verify: bool = True
+    skip_signature_validation: bool = False
+    max_presign_url_usage_attempts: _Count | None = None
+    server_name: Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")] = "osp"
+    domains: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-]*$")], ...] = DEFAULT_DOMAINS
+
+
+class ProxyServerConfig:
+    """The configuration of a gateway; the constructor takes keyword arguments.
+
+    Args:
+        cos_map: bucket name or glob -> dict with `host`, `port`, optional `region`, `apikey`, `access_key`,
+            `secret_key`, `ttl` (seconds), `addressing_style`, `is_tls_enabled`, `bucket`, `verify`.
+        bucket_creds_fetcher: `(token, bucket)` -> credentials, for buckets that have none in the map.
+        validator: `(token, bucket)` or `(token, bucket, request)` -> bool.
+        http_port: port for plain HTTP; 0 lets the kernel choose.
+        https_port: port for TLS.
+        threads: accepted for compatibility; one event loop serves all connections.
+        verify: False turns certificate checks towards backends off, where a bucket does not say otherwise.
+        hmac_keystore: list of dicts with `access_key`, `secret_key` and optionally `buckets` (globs).
+        hmac_fetcher: `(access_key)` -> secret or None.
+        skip_signature_validation: True lets unsigned and wrongly signed requests through to the validator.
+        max_presign_url_usage_attempts: how often a presigned URL may be used.
+        server_name: the Server header of the gateway's own answers.
+        cert_path: PEM certificate chain for TLS; default `TLS_CERT_PATH` from the environment.
+        key_path: its PEM key; default `TLS_KEY_PATH`.
+        listen_host: address to listen on; default all.
+        domains: domains below which the first label names a bucket; default `osp.localhost`.
+
+    Raises:
+        ConfigError: with one line per mistake.
+    """
+
+    settings: Settings
+
+    def __init__(
+        self,
+        cos_map: Mapping[str, Mapping[str, Any]],
+        bucket_creds_fetcher: Callable[..., Any] | None = None,
+        validator: Callable[..., Any] | None = None,
+        http_port: int | None = None,
+        https_port: int | None = None,
+        threads: int | None = None,
+        verify: bool | None = None,
+        hmac_keystore: Sequence[Mapping[str, Any]] | None = None,
+        skip_signature_validation: bool | None = None,
+        hmac_fetcher: Callable[..., Any] | None = None,
+        max_presign_url_usage_attempts: int | None = None,
+        server_name: str | None = None,
+        cert_path: str | os.PathLike[str] | None = None,
+        key_path: str | os.PathLike[str] | None = None,
+        listen_host: str | None = None,
+        domains: Sequence[str] | None = None,
+    ) -> None:
+        written = {
+            "cos_map": _without_none(cos_map),
+            "hmac_keystore": _present_keys(hmac_keystore),
+            "http_port": http_port,
+            "https_port": https_port,
+            "threads": threads,
+            "verify": verify,
+            "skip_signature_validation": skip_signature_validation,
+            "max_presign_url_usage_attempts": max_presign_url_usage_attempts,
+            "server_name": server_name,
+            "cert_path": cert_path or os.environ.get("TLS_CERT_PATH") or None,
+            "key_path": key_path or os.environ.get("TLS_KEY_PATH") or None,
+            "listen_host": listen_host,
+            "domains": domains,
+        }
+        callables = {
+            "bucket_creds_fetcher": (bucket_creds_fetcher, 2, 2),
+            "validator": (validator, 2, 3),
+            "hmac_fetcher": (hmac_fetcher, 1, 1),
+        }
+        problems = [p for name, spec in callables.items() if (p := _callable_problem(name, *spec))]
+        model: _Server | None = None
+        try:
+            model = _Server.model_validate({k: v for k, v in written.items() if v is not None})
+        except ValidationError as error:
+            problems = [_line(problem) for problem in error.errors(include_url=False)] + problems
+        if model is not None:
+            problems += _contradictions(model, bucket_creds_fetcher, validator, hmac_fetcher)
+        if problems or model is None:
+            raise ConfigError(problems)
+        self.settings = _settings(model, bucket_creds_fetcher, validator, hmac_fetcher)
+        if self.settings.skip_signature_validation:
+            _warn_loudly()
+
+    def __repr__(self) -> str:
+        """Without secrets."""
+        return f"ProxyServerConfig({len(self.settings.routes)} buckets)"
+
+
+def _without_none(cos_map: object) -> object:
+    """The map without fields that are None: `os.getenv` of an unset variable means "not given"."""
+    if not isinstance(cos_map, Mapping):
+        return cos_map
+    return {
+        name: {k: v for k, v in entry.items() if v is not None} if isinstance(entry, Mapping) else entry
+        for name, entry in cos_map.items()
+    }
+
+
+def _present_keys(keystore: object) -> object:
+    """The keystore without entries in which neither key nor secret is set."""
+    if keystore is None or isinstance(keystore, str) or not isinstance(keystore, Sequence):
+        return keystore
+    present = []
+    for number, entry in enumerate(keystore):
+        if isinstance(entry, Mapping) and entry and all(value is None for value in entry.values()):
+            log.warning("hmac_keystore[%d]: neither access_key nor secret_key is set, ignored", number)
+        else:
+            present.append(entry)
+    return present
+
+
+def _callable_problem(name: str, function: object, least: int, most: int) -> str | None:
+    if function is None:
+        return None
+    wanted = f"{least}" if least == most else f"{least} or {most}"
+    if not callable(function):
+        return f"{name}: expected a callable with {wanted} positional arguments, got {type(function).__name__}"
+    try:
+        needed, possible = positional_parameters(function)
+    except (TypeError, ValueError):
+        return None  # a builtin without a signature: calling it will tell
+    if needed > most or possible < least:
+        return f"{name}: expected a callable with {wanted} positional arguments, got one with {needed}"
+    return None
+
+
+def _line(problem: Mapping[str, Any]) -> str:
+    """One mistake that pydantic found, in one line."""
+    place = _place(problem["loc"])
+    kind, found = problem["type"], type(problem["input"]).__name__
+    if kind == "missing":
+        return f"{place}: missing, expected a value"
+    if kind == "extra_forbidden":
+        return f"{place}: unknown field{_suggestion(problem['loc'])}"
+    expected = {
+        "string_pattern_mismatch": "expected other characters (no blanks, control or non-ASCII characters)",
+        "int_parsing": "expected an integer",
+        "model_type": "expected a dict",
+    }.get(kind, problem["msg"].removeprefix("Value error, "))
+    return f"{place}: {expected}, got {found}"
+
+
+def _place(location: Sequence[str | int]) -> str:
+    """`cos_map['logs'].port` of a location."""
+    text = ""
+    for depth, part in enumerate(location):
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif depth == 1 and location[0] == "cos_map":
+            text += f"[{part!r}]"
+        elif part != "[key]":
+            text += f".{part}" if text else part
+    return text
+
+
+_FIELDS: Final[Mapping[str, type[BaseModel]]] = {"cos_map": _Bucket, "hmac_keystore": _Key}
+
+
+def _suggestion(location: Sequence[str | int]) -> str:
+    model = _FIELDS.get(str(location[0]), _Server)
+    close = difflib.get_close_matches(str(location[-1]), list(model.model_fields), n=1)
+    return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(model.model_fields)}"
+
+
+def _contradictions(
+    model: _Server,
+    fetcher: Callable[..., Any] | None,
+    validator: Callable[..., Any] | None,
+    hmac_fetcher: Callable[..., Any] | None,
+) -> list[str]:
+    """Mistakes that no single field shows."""
+    problems = []
+    for name, bucket in model.cos_map.items():
+        place = f"cos_map[{name!r}]"
+        if (bucket.access_key is None) != (bucket.secret_key is None):
+            missing = "secret_key" if bucket.secret_key is None else "access_key"
+            problems.append(f"{place}.{missing}: missing, access_key and secret_key go together")
+        if bucket.access_key is not None and bucket.api_key is not None:
+            problems.append(f"{place}: both an API key and access_key/secret_key, expected one of them")
+        if bucket.access_key is None and bucket.api_key is None and fetcher is None:
+            problems.append(
+                f"{place}: no credentials: expected access_key and secret_key, or apikey, or a bucket_creds_fetcher"
+            )
+        if bucket.api_key is not None and _tls(bucket) is False:
+            problems.append(f"{place}.apikey: an IAM token would cross the network in the clear, expected TLS")
+    seen: set[str] = set()
+    for number, key in enumerate(model.hmac_keystore):
+        if key.access_key in seen:
+            problems.append(f"hmac_keystore[{number}].access_key: listed before, expected each key once")
+        seen.add(key.access_key)
+    if not model.hmac_keystore and hmac_fetcher is None and not model.skip_signature_validation:
+        problems.append("hmac_keystore: no client keys: expected hmac_keystore or hmac_fetcher")
+    if validator is None and not any(key.buckets for key in model.hmac_keystore):
+        problems.append("validator: missing: expected a validator, or `buckets` with the keys in hmac_keystore")
+    if (model.cert_path is None) != (model.key_path is None):
+        missing = "key_path" if model.key_path is None else "cert_path"
+        problems.append(f"{missing}: missing, cert_path and key_path go together")
+    for name, path in (("cert_path", model.cert_path), ("key_path", model.key_path)):
+        if path is not None and not path.is_file():
+            problems.append(f"{name}: no such file, expected a PEM file")
+    if model.http_port and model.http_port == model.https_port:
+        problems.append("https_port: the same as http_port, expected another port")
+    return problems
+
+
+def _tls(bucket: _Bucket) -> bool:
+    return bucket.port == 443 if bucket.is_tls_enabled is None else bucket.is_tls_enabled
+
+
+def _settings(
+    model: _Server,
+    fetcher: Callable[..., Any] | None,
+    validator: Callable[..., Any] | None,
+    hmac_fetcher: Callable[..., Any] | None,
+) -> Settings:
+    ports = ((model.http_port, False), (model.https_port, True))
+    return Settings(
+        routes=tuple(_route(name, bucket, model.verify) for name, bucket in model.cos_map.items()),
+        keystore={key.access_key: key.secret_key for key in model.hmac_keystore},
+        key_buckets={key.access_key: key.buckets for key in model.hmac_keystore if key.buckets is not None},
+        bucket_creds_fetcher=fetcher,
+        validator=validator,
+        validator_takes_request=validator is not None and _takes_request(validator),
+        hmac_fetcher=hmac_fetcher,
+        listeners=tuple(Listener(port, tls) for port, tls in ports if port is not None),
+        listen_host=model.listen_host,
+        cert_path=model.cert_path,
+        key_path=model.key_path,
+        skip_signature_validation=model.skip_signature_validation,
+        max_presign_uses=model.max_presign_url_usage_attempts,
+        server_name=model.server_name,
+        domains=tuple(domain.lower() for domain in model.domains),
+        iam_url=os.environ.get("IBM_IAM_URL") or DEFAULT_URL,
+    )
+
+
+def _takes_request(validator: Callable[..., Any]) -> bool:
+    try:
+        return positional_parameters(validator)[1] >= 3
+    except (TypeError, ValueError):
+        return False
+
+
+def _route(name: str, bucket: _Bucket, verify: bool) -> BucketRoute:
+    credentials: Credentials | None = None
+    if bucket.api_key is not None:
+        credentials = ApiKey(bucket.api_key)
+    elif bucket.access_key is not None and bucket.secret_key is not None:
+        credentials = KeyPair(bucket.access_key, bucket.secret_key)
+    return BucketRoute(
+        pattern=name,
+        endpoint=None if bucket.host is None else Endpoint(bucket.host.lower(), bucket.port, _tls(bucket)),
+        region=bucket.region,
+        style=AddressingStyle(bucket.addressing_style) if bucket.addressing_style else None,
+        backend_bucket=bucket.bucket,
+        verify=verify if bucket.verify is None else bucket.verify,
+        ttl=bucket.ttl,
+        credentials=credentials,
+    )
+
+
+def _warn_loudly() -> None:
+    line = "!" * 100
+    log.warning(
+        "\n%s\n!! skip_signature_validation is on: ANYONE can send requests as ANY access key.\n"
+        "!! Signatures are not checked. Never use this outside of development.\n%s",
+        line,
+        line,
+    )
+
+
+__all__ = ["ConfigError", "Listener", "ProxyServerConfig", "Settings"]

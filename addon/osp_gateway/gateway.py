@@ -1,0 +1,485 @@
+"""`Gateway.admit`: the one path that every request takes, decided on its head alone.
+
+Eight steps, in this order: parse, identify, name, authorize, route, credentials, rewrite, sign. The gateway
+knows nothing of the engine that asks it, and whatever goes wrong on the way is a refusal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import unquote
+
+from osp_gateway.access.authorizer import (
+    AccessRequest,
+    AllOf,
+    Authorizer,
+    Decision,
+    KeyBuckets,
+    ValidatorAuthorizer,
+    visible_headers,
+)
+from osp_gateway.access.keystore import Keystore
+from osp_gateway.access.presign import PresignUses
+from osp_gateway.backends.credentials import BackendCredentials
+from osp_gateway.backends.iam import HttpPost, IamTokens
+from osp_gateway.backends.responses import ResponseNames
+from osp_gateway.backends.rewrite import (
+    CopySource,
+    backend_headers,
+    backend_path,
+    read_copy_source,
+    write_copy_source,
+)
+from osp_gateway.backends.routes import (
+    ApiKey,
+    BucketRoute,
+    Credentials,
+    Destination,
+    Endpoint,
+    Routes,
+    resolve,
+)
+from osp_gateway.callables import CallableRunner
+from osp_gateway.config import Settings
+from osp_gateway.s3 import encoding
+from osp_gateway.s3.address import AddressingStyle, Resource, Scope, locate
+from osp_gateway.s3.encoding import Pair
+from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.head import Header, RequestHead
+from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable
+from osp_gateway.s3.xml import bucket_list
+from osp_gateway.sigv4 import claims
+from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
+from osp_gateway.sigv4.claims import Claim
+from osp_gateway.sigv4.keys import SigningKeys
+from osp_gateway.sigv4.payload import BodyCodec, codec_for
+from osp_gateway.sigv4.sign import sign_headers
+from osp_gateway.sigv4.verify import verify
+
+log = logging.getLogger(__name__)
+
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request's head and what is known of the connection that it came on.
+
+    `source` is the client's address; `default_endpoint` the listener's reverse target, if it has one.
+    """
+
+    head: RequestHead
+    source: str
+    tls: bool
+    default_endpoint: Endpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided, for people: no secrets in it.
+
+    `micros` is the time that the gateway itself took, in microseconds.
+    """
+
+    request_id: str
+    who: str
+    operation: str
+    bucket: str
+    key: str
+    allowed: bool
+    reason: str
+    cached: bool
+    upstream: str
+    micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send this on: `method`, `target` (path and query) and `headers` to `destination`, the body through `body`."""
+
+    verdict: Verdict
+    destination: Destination
+    method: str
+    target: str
+    headers: tuple[Header, ...] = field(repr=False)
+    body: BodyCodec = field(repr=False)
+    operation: str
+    names: ResponseNames
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The gateway's own answer."""
+
+    verdict: Verdict
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An S3 error for the client."""
+
+    verdict: Verdict
+    error: S3Error
+    headers: tuple[Header, ...]
+    body: bytes = field(repr=False)
+
+
+Outcome = Forward | Reply | Refusal
+
+
+@dataclass(slots=True)
+class _Case:
+    """What has been found out about one request so far: the verdict of a refusal tells it, too."""
+
+    arrival: Arrival
+    request_id: str
+    started: int
+    who: str = "-"
+    operation: str = "-"
+    bucket: str = ""
+    key: str = ""
+    reason: str = ""
+    cached: bool = False
+    upstream: str = "-"
+
+    def verdict(self, allowed: bool, reason: str) -> Verdict:
+        """The case closed."""
+        return Verdict(
+            request_id=self.request_id,
+            who=self.who,
+            operation=self.operation,
+            bucket=self.bucket,
+            key=self.key,
+            allowed=allowed,
+            reason=reason,
+            cached=self.cached,
+            upstream=self.upstream,
+            micros=(time.perf_counter_ns() - self.started) // 1000,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Identified:
+    """A request whose sender is known."""
+
+    token: str
+    claim: Claim | None
+    query: tuple[Pair, ...]
+    hoisted: Mapping[str, str]
+    payload_hash: str
+
+
+class Gateway:
+    """Decides about requests. Safe for any number of concurrent `admit` calls on one event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        post: HttpPost,
+        clock: Callable[[], float] = time.time,
+        runner: CallableRunner | None = None,
+    ) -> None:
+        """`post` is the HTTP client for IAM; `clock` gives seconds since the epoch."""
+        runner = runner or CallableRunner()
+        self._settings = settings
+        self._clock = clock
+        self._operations = OperationTable.from_botocore()
+        self._routes = Routes(settings.routes)
+        self._keystore = Keystore(settings.keystore, settings.hmac_fetcher, runner)
+        self._authorizer = _authorizer(settings, runner)
+        self._presign_uses = PresignUses(settings.max_presign_uses)
+        self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock)
+        self._iam = IamTokens(post, settings.iam_url)
+        self._signing_keys = SigningKeys()
+        self._started_at = clock()
+
+    async def admit(self, arrival: Arrival) -> Outcome:
+        """Decide about a request by its head. Never raises: an error is a refusal."""
+        case = _Case(arrival, os.urandom(8).hex().upper(), time.perf_counter_ns())
+        try:
+            return await self._decide(case)
+        except S3Error as error:
+            return self.refusal(case, error)
+        except Exception as error:
+            log.exception("request %s: the gateway failed", case.request_id)
+            return self.refusal(case, S3Error.internal(f"{type(error).__name__} in the gateway"))
+
+    def refusal(self, case: _Case, error: S3Error) -> Refusal:
+        """The refusal of a case."""
+        return refuse(case.verdict(False, error.reason), error, case.arrival.head, self._settings.server_name)
+
+    async def _decide(self, case: _Case) -> Outcome:
+        head = case.arrival.head
+        head.refuse_ambiguity()
+        resource, query = self._parse(case)
+        identified = await self._identify(case, resource, query)
+        operation = self._name(case, resource, identified)
+        if operation.name == "ListBuckets" and self._routes.catch_all is None:
+            return await self._list_buckets(case, identified)
+        body = _body_codec(head, identified.payload_hash)
+        bucket = resource.bucket or "*"
+        route = (self._routes.catch_all if not resource.bucket else None) or self._routes.find(bucket)
+        await self._authorize(case, self._access_request(case, resource, identified, operation), route)
+        source = await self._copy_source(case, identified, operation, route)
+        self._count_presigned_use(identified.claim)
+        destination = resolve(route, resource.bucket, case.arrival.default_endpoint)
+        case.upstream = f"{destination.authority} ({destination.bucket or '/'})"
+        credentials = await self._credentials.get(route, identified.token, bucket)
+        path = backend_path(resource, destination)
+        headers = backend_headers(head, destination, identified.hoisted, source)
+        signed = await self._sign(head.method, path, identified, headers, destination, credentials)
+        return Forward(
+            verdict=case.verdict(True, case.reason),
+            destination=destination,
+            method=head.method,
+            target=path + ("?" + encoding.join_query(identified.query) if identified.query else ""),
+            headers=tuple(signed),
+            body=body,
+            operation=operation.name,
+            names=_response_names(case.arrival, resource, destination),
+        )
+
+    # 1 parse
+
+    def _parse(self, case: _Case) -> tuple[Resource, tuple[Pair, ...]]:
+        head = case.arrival.head
+        host = head.get("host")
+        if not host:
+            raise S3Error.invalid_request("Missing required header for this request: host")
+        resource = locate(head.path, host, self._settings.domains)
+        case.bucket, case.key = resource.bucket, resource.key
+        try:
+            return resource, encoding.parse_query(head.query)
+        except ValueError as error:
+            raise S3Error("InvalidURI", "Couldn't parse the specified URI: invalid percent-encoding.") from error
+
+    # 2 identify
+
+    async def _identify(self, case: _Case, resource: Resource, query: tuple[Pair, ...]) -> _Identified:
+        head = case.arrival.head
+        if self._settings.skip_signature_validation:
+            return self._take_their_word(case, query)
+        claim = claims.read(head, query, self._clock())
+        if claim is None:
+            raise S3Error.access_denied(reason="the request is not signed")
+        case.who = claim.access_key
+        secret = await self._keystore.secret(claim.access_key)
+        verify(claim, head, resource.canonical_path, secret, self._signing_keys)
+        if claim.session_token is not None:
+            raise S3Error("InvalidToken", "The provided token is malformed or otherwise invalid.")
+        return _identified(claim.access_key, claim, query, claim.payload_hash)
+
+    def _take_their_word(self, case: _Case, query: tuple[Pair, ...]) -> _Identified:
+        """`skip_signature_validation`: whoever they say they are."""
+        head = case.arrival.head
+        try:
+            claim = claims.read(head, query, self._clock())
+        except S3Error:
+            claim = None
+        case.who = f"{claim.access_key} (unverified)" if claim else "anonymous (unverified)"
+        payload_hash = claim.payload_hash if claim else head.get(claims.CONTENT_SHA256) or UNSIGNED_PAYLOAD
+        return _identified(claim.access_key if claim else "", claim, query, payload_hash)
+
+    # 3 name it
+
+    def _name(self, case: _Case, resource: Resource, identified: _Identified) -> Operation:
+        head = case.arrival.head
+        fields: Mapping[str, list[str]] = head.fields
+        if identified.hoisted:
+            fields = {**head.fields, **{name: [value] for name, value in identified.hoisted.items()}}
+        operation = self._operations.name(head.method, resource, identified.query, fields)
+        case.operation = operation.name
+        if operation.name in NOT_FORWARDED:
+            raise S3Error("NotImplemented", f"{operation.name} is not forwarded: {NOT_FORWARDED[operation.name]}.")
+        if operation.name == POST_OBJECT:
+            raise S3Error("NotImplemented", "POST form uploads are not implemented by this gateway yet.")
+        return operation
+
+    # 4 authorize
+
+    async def _authorize(self, case: _Case, request: AccessRequest, route: BucketRoute) -> None:
+        decision: Decision = await self._authorizer.decide(request, route.ttl)
+        case.cached, case.reason = decision.cached, decision.reason
+        if not decision.allowed:
+            raise S3Error.access_denied(reason=decision.reason)
+
+    def _access_request(
+        self, case: _Case, resource: Resource, identified: _Identified, operation: Operation
+    ) -> AccessRequest:
+        head = case.arrival.head
+        headers = visible_headers(head.headers)
+        if identified.hoisted:
+            headers = MappingProxyType({**headers, **identified.hoisted})
+        return AccessRequest(
+            token=identified.token,
+            bucket=resource.bucket or "*",
+            method=head.method,
+            path=resource.canonical_path,
+            query=_decoded(identified.query),
+            headers=headers,
+            operation=operation.name,
+            key=resource.key,
+            source=case.arrival.source,
+        )
+
+    async def _copy_source(
+        self, case: _Case, identified: _Identified, operation: Operation, target: BucketRoute
+    ) -> str | None:
+        """The rewritten copy source, authorized as a read of its own."""
+        if not operation.copies:
+            return None
+        written = identified.hoisted.get(COPY_SOURCE) or case.arrival.head.get(COPY_SOURCE)
+        if not written:
+            raise S3Error("InvalidArgument", f"{COPY_SOURCE} is empty.")
+        source = read_copy_source(written)
+        route = self._routes.find(source.bucket)
+        target_decision = case.cached, case.reason
+        await self._authorize(case, _reads_source(source, identified.token, case.arrival), route)
+        case.cached, case.reason = case.cached and target_decision[0], target_decision[1]
+        here, there = (resolve(r, "", case.arrival.default_endpoint).endpoint for r in (target, route))
+        if here != there:
+            raise S3Error("NotImplemented", "The copy source is on another backend than the target.")
+        return write_copy_source(source, route.backend_bucket or source.bucket)
+
+    async def _list_buckets(self, case: _Case, identified: _Identified) -> Reply:
+        """The configured buckets that this caller may list."""
+        allowed = []
+        for name in self._routes.names:
+            request = AccessRequest(
+                token=identified.token,
+                bucket=name,
+                method="GET",
+                path=f"/{name}",
+                query=_NO_HEADERS,
+                headers=_NO_HEADERS,
+                operation="ListObjectsV2",
+                key="",
+                source=case.arrival.source,
+            )
+            decision = await self._authorizer.decide(request, self._routes.find(name).ttl)
+            if decision.allowed:
+                allowed.append(name)
+        case.upstream = "answered here"
+        verdict = case.verdict(True, f"{len(allowed)} of {len(self._routes.names)} buckets")
+        body = bucket_list(allowed, identified.token, claims.iso_time(self._started_at))
+        headers = _own_headers(self._settings.server_name, verdict.request_id, len(body))
+        return Reply(verdict, 200, headers, body)
+
+    def _count_presigned_use(self, claim: Claim | None) -> None:
+        if claim is not None and claim.expires is not None:
+            signed_at = claims.parse_amz_date(claim.amz_date) or 0
+            self._presign_uses.count(claim.signature, signed_at + claim.expires, self._clock())
+
+    # 6 credentials, 8 sign
+
+    async def _sign(
+        self,
+        method: str,
+        path: str,
+        identified: _Identified,
+        headers: list[Header],
+        destination: Destination,
+        credentials: Credentials,
+    ) -> list[Header]:
+        if isinstance(credentials, ApiKey):
+            token = await self._iam.token(credentials.value)
+            return [*headers, ("authorization", f"Bearer {token}")]
+        return sign_headers(
+            method=method,
+            path=path,
+            query=identified.query,
+            headers=headers,
+            payload_hash=identified.payload_hash,
+            pair=credentials,
+            region=destination.region,
+            now=self._clock(),
+            keys=self._signing_keys,
+        )
+
+
+def _authorizer(settings: Settings, runner: CallableRunner) -> Authorizer:
+    parts: list[Authorizer] = []
+    if settings.key_buckets or settings.validator is None:
+        parts.append(KeyBuckets(settings.key_buckets))
+    if settings.validator is not None:
+        parts.append(ValidatorAuthorizer(settings.validator, settings.validator_takes_request, runner))
+    return parts[0] if len(parts) == 1 else AllOf(parts)
+
+
+def _identified(token: str, claim: Claim | None, query: tuple[Pair, ...], payload_hash: str) -> _Identified:
+    """With a presigned URL's headers taken out of its query."""
+    if claim is not None and claim.expires is None:
+        return _Identified(token, claim, query, _NO_HEADERS, payload_hash)
+    plain = claims.without_authentication(query)
+    hoisted = claims.hoisted_headers(plain)
+    if hoisted:
+        plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
+    return _Identified(token, claim, plain, hoisted, payload_hash)
+
+
+def _body_codec(head: RequestHead, payload_hash: str) -> BodyCodec:
+    codec = codec_for(payload_hash, head.fields)
+    if "transfer-encoding" in head.fields:
+        raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
+    return codec
+
+
+def _reads_source(source: CopySource, token: str, arrival: Arrival) -> AccessRequest:
+    return AccessRequest(
+        token=token,
+        bucket=source.bucket,
+        method="GET",
+        path="/" + encoding.encode(f"{source.bucket}/{source.key}".encode(), "/"),
+        query=_decoded(source.version),
+        headers=_NO_HEADERS,
+        operation="GetObject",
+        key=source.key,
+        source=arrival.source,
+    )
+
+
+def _decoded(query: tuple[Pair, ...]) -> Mapping[str, str]:
+    return MappingProxyType({unquote(name): unquote(value) for name, value in query})
+
+
+def _response_names(arrival: Arrival, resource: Resource, destination: Destination) -> ResponseNames:
+    scheme = "https" if arrival.tls else "http"
+    path = resource.canonical_path
+    if resource.scope is Scope.BUCKET and resource.style is AddressingStyle.PATH:
+        path = f"/{resource.bucket}"
+    return ResponseNames(
+        backend_bucket=destination.bucket,
+        client_bucket=resource.bucket,
+        location=f"{scheme}://{arrival.head.get('host')}{path}",
+    )
+
+
+def refuse(verdict: Verdict, error: S3Error, head: RequestHead, server_name: str) -> Refusal:
+    """A refusal with its headers and, except for HEAD, its document."""
+    body = b""
+    if head.method != "HEAD":
+        body = error.document(unquote(head.path), verdict.request_id)
+    return Refusal(
+        replace(verdict, allowed=False, reason=error.reason),
+        error,
+        _own_headers(server_name, verdict.request_id, len(body)),
+        body,
+    )
+
+
+def _own_headers(server_name: str, request_id: str, length: int) -> tuple[Header, ...]:
+    return (
+        ("content-type", "application/xml"),
+        ("content-length", str(length)),
+        ("server", server_name),
+        ("x-amz-request-id", request_id),
+    )

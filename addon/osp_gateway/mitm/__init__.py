@@ -1,0 +1,1 @@
+"""The mitmproxy side: hooks, transport, TLS, what people see, and how a gateway is started."""

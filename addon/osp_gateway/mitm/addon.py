@@ -1,0 +1,181 @@
+"""The mitmproxy addon: hooks of a few lines each, the work is elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from mitmproxy import ctx, exceptions, http, tls
+from mitmproxy.addonmanager import Loader
+from mitmproxy.connection import Client, Server
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.mode_specs import ReverseMode
+
+from osp_gateway import configfile
+from osp_gateway.backends.http_client import Urllib3Poster
+from osp_gateway.config import ConfigError, Settings
+from osp_gateway.gateway import Forward, Gateway, Verdict, refuse
+from osp_gateway.mitm.desk import Desk, Gate, GatedReader
+from osp_gateway.mitm.tls import ServerCertificate, start_upstream
+from osp_gateway.mitm.transport import ListenerLayer
+from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response_of
+from osp_gateway.observe.counting import request_counter
+from osp_gateway.s3.errors import S3Error
+
+log = logging.getLogger(__name__)
+
+
+class OspAddon:
+    """The gateway inside mitmproxy.
+
+    Given `settings` (by `start_server`), it uses them; else it reads the file that the option `osp_config` names.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._gateway: Gateway | None = None
+        self._certificate: ServerCertificate | None = None
+        self._tls_ports: frozenset[int] = frozenset()
+        self._server_name = "osp"
+        self._settings = settings
+        self._desk = Desk(refuse=self._refuse)
+
+    # Life
+
+    def load(self, loader: Loader) -> None:
+        """Declare our options."""
+        loader.add_option(
+            "osp_config",
+            str,
+            "",
+            "The gateway's configuration: a .py file that defines `config = ProxyServerConfig(...)` or calls "
+            "start_server, or a .toml file. Without it every request is refused.",
+        )
+
+    def configure(self, updated: set[str]) -> None:
+        """React to our option, and keep the engine's options at what a gateway needs."""
+        if "osp_config" in updated and ctx.options.osp_config:
+            self._read_config(Path(ctx.options.osp_config))
+        elif self._settings is not None and self._gateway is None:
+            self._use(self._settings)
+
+    def running(self) -> None:
+        """Say so where nothing can work."""
+        if self._gateway is None:
+            log.error("osp_config is not set: expected --set osp_config=FILE (.py or .toml)")
+        self._require_engine_options()
+
+    def _require_engine_options(self) -> None:
+        """The Host header as it was signed, no connections ahead of a verdict, clients with any address."""
+        needed = {"keep_host_header": True, "connection_strategy": "lazy", "block_global": False}
+        present = {name: value for name, value in needed.items() if name in ctx.options}
+        ctx.options.update(**{name: v for name, v in present.items() if getattr(ctx.options, name) != v})
+
+    def _read_config(self, path: Path) -> None:
+        try:
+            self._use(configfile.load(path).settings)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("%s: %s", path, problem)  # noqa: TRY400 - one line per mistake, no trace
+            raise exceptions.OptionsError(f"{path}: the configuration cannot be used") from error
+
+    def _use(self, settings: Settings) -> None:
+        if settings.cert_path and settings.key_path:
+            try:
+                self._certificate = ServerCertificate(settings.cert_path, settings.key_path)
+            except ValueError as error:
+                raise ConfigError([str(error)]) from error
+        self._tls_ports = frozenset(listener.port for listener in settings.listeners if listener.tls)
+        self._server_name = settings.server_name
+        self._gateway = Gateway(settings, Urllib3Poster())
+        for route in settings.routes:
+            if not route.verify:
+                log.warning("bucket %s: the backend's certificate is not verified", route.pattern)
+
+    # Connections
+
+    def client_connected(self, client: Client) -> None:
+        """Put a gate before the client's stream, so that nothing piles up while a verdict is awaited."""
+        proxyserver = ctx.master.addons.get("proxyserver")
+        handler = proxyserver.connections.get(client.id) if proxyserver else None
+        transport = handler.transports.get(client) if handler else None
+        if transport is not None:
+            gate = self._desk.gates[client] = Gate()
+            transport.reader = GatedReader(transport.reader, gate)
+
+    def next_layer(self, data: layer.NextLayer) -> None:
+        """Our own layers on reverse-mode HTTP listeners."""
+        mode = data.context.client.proxy_mode
+        reverse = isinstance(mode, ReverseMode) and mode.scheme in ("http", "https")
+        if reverse and data.layer is None and len(data.context.layers) == 1:
+            data.layer = ListenerLayer(data.context, self._desk)
+
+    def tls_start_client(self, data: tls.TlsData) -> None:
+        """The operator's certificate, if there is one."""
+        if self._certificate is not None and isinstance(data.conn, Client):
+            self._certificate.start(data)
+
+    def tls_start_server(self, data: tls.TlsData) -> None:
+        """Each bucket's rule for its backend's certificate."""
+        if isinstance(data.conn, Server) and (trust := self._desk.trust.get(data.conn)):
+            start_upstream(data, trust)
+
+    # Requests
+
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """The verdict falls here, on the head alone."""
+        if flow.response is not None or flow.error is not None:
+            return
+        request_counter.count()
+        problem = self._not_ours(flow)
+        if problem is not None:
+            flow.response = self._refuse(flow, problem)
+            return
+        assert self._gateway is not None
+        outcome = await self._gateway.admit(arrival_of(flow))
+        annotate(flow, outcome.verdict)
+        self._desk.outcomes[flow] = outcome
+        if not isinstance(outcome, Forward):
+            flow.response = response_of(outcome)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Stream, and map the backend's names to the client's."""
+        outcome = self._desk.outcomes.get(flow)
+        if isinstance(outcome, Forward) and flow.response is not None:
+            adapt_response(flow, outcome)
+
+    def _not_ours(self, flow: http.HTTPFlow) -> S3Error | None:
+        """Why a request cannot even be judged."""
+        if self._gateway is None:
+            return S3Error.unavailable("The gateway has no configuration.")
+        if flow not in self._desk.managed:
+            return S3Error(
+                "NotImplemented", "The gateway works on reverse-mode listeners only; replay is not supported yet."
+            )
+        if flow.client_conn.sockname[1] in self._tls_ports and not flow.client_conn.tls_established:
+            return S3Error.invalid_request("This port takes TLS only: use https.")
+        return None
+
+    def _refuse(self, flow: http.HTTPFlow, error: S3Error) -> http.Response:
+        """The response for an error that came up outside of `Gateway.admit`."""
+        outcome = self._desk.outcomes.get(flow)
+        verdict = outcome.verdict if outcome is not None else _unjudged(error)
+        refusal = refuse(verdict, error, arrival_of(flow).head, self._server_name)
+        annotate(flow, refusal.verdict)
+        self._desk.outcomes[flow] = refusal
+        return response_of(refusal)
+
+
+def _unjudged(error: S3Error) -> Verdict:
+    return Verdict(
+        request_id=os.urandom(8).hex().upper(),
+        who="-",
+        operation="-",
+        bucket="",
+        key="",
+        allowed=False,
+        reason=error.reason,
+        cached=False,
+        upstream="-",
+        micros=0,
+    )

@@ -1,0 +1,76 @@
+"""Where the addon's hooks and the transport layers meet: what was decided about which flow and connection.
+
+All of it is keyed weakly: what mitmproxy forgets is forgotten here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from mitmproxy import connection, http
+
+from osp_gateway.gateway import Outcome
+from osp_gateway.s3.errors import S3Error
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTrust:
+    """How a backend's certificate is judged: the name that it must carry, and whether it is checked at all."""
+
+    server_name: str
+    verify: bool
+
+
+class Gate:
+    """Stops the reading from a client for as long as what it sent cannot be worked off."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def close(self) -> None:
+        """Read no further."""
+        self._open.clear()
+
+    def open(self) -> None:
+        """Read on."""
+        self._open.set()
+
+    async def wait(self) -> None:
+        """Until the gate is open."""
+        await self._open.wait()
+
+
+class GatedReader:
+    """A client's stream reader with a gate in front of it."""
+
+    def __init__(self, reader: Any, gate: Gate) -> None:
+        self._reader = reader
+        self._gate = gate
+
+    async def read(self, size: int) -> bytes:
+        """Up to `size` octets, once the gate is open; empty at the end of the stream."""
+        await self._gate.wait()
+        data: bytes = await self._reader.read(size)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+
+@dataclass(slots=True)
+class Desk:
+    """The records that hooks and transport share.
+
+    `refuse` turns an error that the transport met into the flow's response.
+    """
+
+    refuse: Callable[[http.HTTPFlow, S3Error], http.Response]
+    outcomes: WeakKeyDictionary[http.HTTPFlow, Outcome] = field(default_factory=WeakKeyDictionary)
+    managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
+    gates: WeakKeyDictionary[connection.Client, Gate] = field(default_factory=WeakKeyDictionary)
+    trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)

@@ -1,0 +1,77 @@
+"""Starting a gateway without mitmproxy's tools: an engine with only the addons that a gateway needs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from typing import Final
+
+from mitmproxy import options
+from mitmproxy.addons import core, errorcheck, next_layer, proxyserver, tlsconfig
+from mitmproxy.master import Master
+
+from osp_gateway import configfile
+from osp_gateway.config import ConfigError, ProxyServerConfig, Settings
+from osp_gateway.mitm.addon import OspAddon
+
+log = logging.getLogger(__name__)
+
+NO_TARGET: Final = "http://s3.invalid"
+"""The reverse target of listeners that have none: buckets name their own hosts."""
+
+
+def start_server(config: ProxyServerConfig) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        config: the configuration; its `http_port` and `https_port` are listened on.
+
+    Raises:
+        ConfigError: it names no port.
+        SystemExit: the ports could not be opened.
+    """
+    configfile.capture(config)
+    settings = config.settings
+    if not settings.listeners:
+        raise ConfigError(["http_port, https_port: both missing, expected at least one"])
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    _log_to_stderr()
+    master = Master(options.Options())
+    master.addons.add(
+        core.Core(),
+        proxyserver.Proxyserver(),
+        OspAddon(settings),
+        next_layer.NextLayer(),
+        tlsconfig.TlsConfig(),
+        errorcheck.ErrorCheck(),
+    )
+    master.options.update(
+        mode=[_mode(settings, listener.port) for listener in settings.listeners],
+        keep_host_header=True,
+        connection_strategy="lazy",
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, master.shutdown)
+    await master.run()
+
+
+def _mode(settings: Settings, port: int) -> str:
+    host = f"{settings.listen_host}:" if settings.listen_host else ""
+    return f"reverse:{NO_TARGET}@{host}{port}"
+
+
+def _log_to_stderr() -> None:
+    """Our own lines and mitmproxy's warnings, one a line, with the time."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    for noisy in ("mitmproxy.proxy.server", "hpack", "asyncio", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

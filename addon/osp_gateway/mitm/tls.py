@@ -1,0 +1,62 @@
+"""TLS on both sides, through mitmproxy's hooks: the operator's certificate here, each bucket's rule there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from mitmproxy import tls
+from OpenSSL import SSL
+
+from osp_gateway.mitm.desk import UpstreamTrust
+
+ALPN: Final = (b"h2", b"http/1.1")
+
+
+class ServerCertificate:
+    """The certificate that listeners show."""
+
+    def __init__(self, cert_path: Path, key_path: Path) -> None:
+        """Read PEM files.
+
+        Raises:
+            ValueError: they do not hold a certificate and its key.
+        """
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        try:
+            context.use_certificate_chain_file(str(cert_path))
+            context.use_privatekey_file(str(key_path))
+            context.check_privatekey()
+        except SSL.Error as error:
+            raise ValueError(
+                "cert_path, key_path: expected a PEM certificate chain and its unencrypted PEM key"
+            ) from error
+        context.set_alpn_select_callback(_select_alpn)
+        self._context = context
+
+    def start(self, data: tls.TlsData) -> None:
+        """Provide the connection object for a client's handshake."""
+        connection = SSL.Connection(self._context)
+        connection.set_accept_state()
+        data.ssl_conn = connection
+
+
+def start_upstream(data: tls.TlsData, trust: UpstreamTrust) -> None:
+    """Judge a backend's certificate by the bucket's rule; S3 is spoken over HTTP/1.1."""
+    data.conn.sni = trust.server_name
+    data.conn.alpn_offers = (b"http/1.1",)
+    if trust.verify:
+        return  # mitmproxy's own TLS addon checks chain and name
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_verify(SSL.VERIFY_NONE)
+    connection = SSL.Connection(context)
+    connection.set_tlsext_host_name(trust.server_name.encode("idna"))
+    connection.set_alpn_protos([b"http/1.1"])
+    connection.set_connect_state()
+    data.ssl_conn = connection
+
+
+def _select_alpn(_connection: SSL.Connection, offered: list[bytes]) -> Any:
+    return next((protocol for protocol in offered if protocol in ALPN), SSL.NO_OVERLAPPING_PROTOCOLS)

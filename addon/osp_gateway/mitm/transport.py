@@ -1,0 +1,461 @@
+"""How requests travel: subclasses of mitmproxy's HTTP layers.
+
+mitmproxy reads a request's body to its end before it lets an addon answer, and streams without looking back.
+A gateway must refuse on the head alone, and must break off a request whose body turns out wrong. So the layer
+for each request, `GatewayStream`, takes over from its parent right after the `requestheaders` hook:
+
+    head -> hook decides -> refused: answer at once, drain the rest of the body, bounded
+                         -> admitted: body -> codec -> (first released octet: connect and send the head)
+                                      codec objects: cut the upstream off before its last octet, answer
+
+Nothing goes upstream before the codec releases something, the flow keeps the client's own request, and what
+is sent on is a request of its own. An exception in here ends the one request with an error, not in a hang.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mitmproxy import connection, http
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import commands, events, layer, tunnel
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import tls
+from mitmproxy.proxy.layers.http import (
+    DropStream,
+    GetHttpConnection,
+    HttpLayer,
+    HTTPMode,
+    HttpStream,
+    SendHttp,
+)
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    RequestTrailers,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRequestHook, HttpResponseHook
+
+from osp_gateway.backends.routes import Destination
+from osp_gateway.gateway import Forward
+from osp_gateway.mitm.desk import Desk, UpstreamTrust
+from osp_gateway.s3.errors import S3Error
+
+log = logging.getLogger(__name__)
+
+MAX_QUEUED_OCTETS: Final = 256 * 1024
+"""What a client may send ahead while its request waits for a decision or a connection."""
+DRAIN_OCTETS: Final = 16 * 1024 * 1024
+DRAIN_SECONDS: Final = 5.0
+"""How much, and for how long, a refused body is read and thrown away, so that the client can see the answer."""
+KEEP_OCTETS: Final = 64 * 1024
+"""Bodies up to this size stay with the flow, to be looked at."""
+
+Commands = Generator[commands.Command, Any, None]
+
+
+@dataclass
+class GetUpstream(GetHttpConnection):
+    """A connection to a backend, shared only among requests that judge its certificate alike."""
+
+    trust: UpstreamTrust | None = None
+    desk: Desk | None = None
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def connection_spec_matches(self, connection: connection.Connection) -> bool:
+        """Whether an open connection will do."""
+        return (
+            super().connection_spec_matches(connection)
+            and self.desk is not None
+            and self.desk.trust.get(connection) == self.trust  # type: ignore[call-overload]
+        )
+
+
+class GatewayHttpLayer(HttpLayer):
+    """One client connection."""
+
+    def __init__(self, context: Context, desk: Desk) -> None:
+        super().__init__(context, HTTPMode.transparent)
+        self.desk = desk
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        try:
+            yield from super()._handle_event(event)
+        except Exception:
+            log.exception("a client connection failed and is closed")
+            yield commands.CloseConnection(self.context.client)
+
+    def make_stream(self, stream_id: int) -> Commands:
+        """A stream for each request."""
+        self.streams[stream_id] = GatewayStream(self.context.fork(), stream_id, self.desk)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
+        """Note of each new backend connection how its certificate is to be judged."""
+        for command in super().get_connection(event, reuse=reuse):
+            if isinstance(command, commands.OpenConnection) and isinstance(event, GetUpstream) and event.trust:
+                self.desk.trust[command.connection] = event.trust
+            yield command
+
+
+class GatewayStream(HttpStream):
+    """One request and its response."""
+
+    def __init__(self, context: Context, stream_id: int, desk: Desk) -> None:
+        super().__init__(context, stream_id)
+        self.desk = desk
+        self.forward: Forward | None = None
+        self.request_complete = False
+        self.upstream_open = False
+        self.response_begun = False
+        self.answered = False
+        self.drained = 0
+        self.queued = 0
+        self.kept: list[bytes] = []
+        self.kept_octets = 0
+
+    # Events
+
+    def handle_event(self, event: events.Event) -> Commands:
+        """Count what queues up behind a decision, and stop reading before it becomes much."""
+        if self._paused and isinstance(event, RequestData):
+            self.queued += len(event.data)
+            if self.queued > MAX_QUEUED_OCTETS and (gate := self.desk.gates.get(self.context.client)):
+                gate.close()
+        yield from super().handle_event(event)
+        if self.queued and not self._paused:
+            self.queued = 0
+            if gate := self.desk.gates.get(self.context.client):
+                gate.open()
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        try:
+            yield from self._dispatch(event)
+        except S3Error as error:
+            yield from self.break_off(error)
+        except Exception as error:
+            log.exception("a request failed inside the gateway")
+            yield from self.break_off(S3Error.internal(f"{type(error).__name__} in the transport"))
+
+    def _dispatch(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Wakeup):
+            yield from self.stop_draining()
+        elif self.answered:
+            yield from self.drain(event)
+        elif isinstance(event, ResponseProtocolError) and not self.response_begun:
+            raise S3Error.unavailable(
+                "The backend closed the connection or sent something that is not HTTP.", reason=event.message
+            )
+        else:
+            if isinstance(event, RequestEndOfMessage):
+                self.request_complete = True
+            yield from super()._handle_event(event)
+
+    # Head
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        """The parent's part up to the hook in which the verdict falls; then ours."""
+        self.request_complete = event.end_stream
+        parent = super().state_wait_for_request_headers(event)
+        reply: Any = None
+        while True:
+            try:
+                command = parent.send(reply)
+            except StopIteration:
+                return
+            if isinstance(command, HttpRequestHeadersHook):
+                parent.close()
+                break
+            reply = yield command
+        self.desk.managed.add(self.flow)
+        yield command
+        if (yield from self.check_killed(True)):
+            return
+        yield from self.decided()
+
+    def check_invalid(self, request: bool) -> Generator[commands.Command, Any, bool]:
+        """A request that is not proper HTTP gets an S3 error instead of mitmproxy's page."""
+        if not request:
+            return (yield from super().check_invalid(False))
+        for _ in super().check_invalid(True):
+            message = self.flow.error.msg if self.flow.error else "invalid request"
+            self.flow.error = None
+            self.desk.managed.add(self.flow)
+            raise S3Error("InvalidRequest", "The request is not valid HTTP.", reason=message)
+        return False
+
+    def decided(self) -> Commands:
+        """Act on the verdict."""
+        outcome = self.desk.outcomes.get(self.flow)
+        if self.flow.response is not None:  # a refusal, the gateway's own reply, or another addon's answer
+            yield from self.answer(self.flow.response)
+        elif not isinstance(outcome, Forward):
+            raise S3Error.internal("no verdict was given")
+        else:
+            self.forward = outcome
+            self.client_state = self.state_consume_request_body
+            self.server_state = self.state_wait_for_response_headers
+            if not self.request_complete and _expects_continue(self.flow.request):
+                go_on = http.Response.make(100)
+                go_on.headers.clear()
+                yield SendHttp(ResponseHeaders(self.stream_id, go_on), self.context.client)
+
+    # Body
+
+    def state_consume_request_body(self, event: events.Event) -> Commands:
+        """Admitted, and nothing has gone upstream yet."""
+        yield from self.body_event(event)
+
+    def state_stream_request_body(self, event: events.Event) -> Commands:
+        """The head, and perhaps some of the body, has gone upstream."""
+        yield from self.body_event(event)
+
+    def body_event(self, event: events.Event) -> Commands:
+        """One piece of the client's body, or its end."""
+        assert self.forward is not None
+        if isinstance(event, RequestData):
+            if not _has_length(self.flow.request):
+                raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
+            self.keep(event.data)
+            yield from self.send_up(self.forward.body.feed(event.data))
+        elif isinstance(event, RequestTrailers):
+            raise S3Error("InvalidRequest", "HTTP trailers are not accepted.")
+        elif isinstance(event, RequestEndOfMessage):
+            yield from self.body_complete(self.forward.body.finish())
+
+    def body_complete(self, rest: bytes) -> Commands:
+        """The body was found right: `rest` may follow."""
+        self.flow.request.timestamp_end = time.time()
+        if self.kept_octets <= KEEP_OCTETS:
+            self.flow.request.data.content = b"".join(self.kept)
+        self.kept.clear()
+        yield HttpRequestHook(self.flow)
+        if (yield from self.check_killed(True)):
+            return
+        if self.flow.response is not None and not self.upstream_open:  # for instance from a recording
+            yield from self.answer(self.flow.response)
+            return
+        if not self.upstream_open and not (yield from self.open_upstream(end_stream=not rest)):
+            return
+        if rest:
+            yield SendHttp(RequestData(self.stream_id, rest), self.context.server)
+        self.client_state = self.state_done
+        yield SendHttp(RequestEndOfMessage(self.stream_id), self.context.server)
+        if self.server_state == self.state_done:
+            yield from self.flow_done()
+
+    def send_up(self, data: bytes) -> Commands:
+        """Send released octets, after the head."""
+        if not data:
+            return
+        if not self.upstream_open and not (yield from self.open_upstream(end_stream=False)):
+            return
+        self.client_state = self.state_stream_request_body
+        yield SendHttp(RequestData(self.stream_id, data), self.context.server)
+
+    def keep(self, data: bytes) -> None:
+        """Keep a small body for people to look at."""
+        self.kept_octets += len(data)
+        if self.kept_octets <= KEEP_OCTETS:
+            self.kept.append(data)
+        else:
+            self.kept.clear()
+
+    def open_upstream(self, end_stream: bool) -> Generator[commands.Command, Any, bool]:
+        """Connect to the backend and send the head."""
+        assert self.forward is not None
+        destination = self.forward.destination
+        endpoint = destination.endpoint
+        trust = UpstreamTrust(server_name(destination), destination.verify)
+        connected, problem = yield GetUpstream(
+            (dial_host(trust.server_name), endpoint.port), endpoint.tls, None, "tcp", trust, self.desk
+        )
+        if problem:
+            yield from self.break_off(_unreachable(problem))
+            return False
+        self.context.server = self.flow.server_conn = connected
+        self.upstream_open = True
+        yield SendHttp(RequestHeaders(self.stream_id, upstream_request(self.forward), end_stream), self.context.server)
+        return True
+
+    # Response
+
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
+        """The addon may change the response's head: the connection keeps one of its own."""
+        if event.response.status_code == 101:
+            raise S3Error.unavailable("The backend tried to switch protocols.")
+        event = ResponseHeaders(self.stream_id, _copy_head(event.response), event.end_stream)
+        yield from super().state_wait_for_response_headers(event)
+
+    def start_response_stream(self) -> Commands:
+        """From here on an error can no longer be told to the client but by cutting the response off."""
+        self.response_begun = True
+        yield from super().start_response_stream()
+
+    def send_response(self, already_streamed: bool = False) -> Commands:
+        """See `start_response_stream`."""
+        self.response_begun = True
+        yield from super().send_response(already_streamed)
+
+    # Ends
+
+    def break_off(self, error: S3Error) -> Commands:
+        """End the request: cut the upstream off, tell the client if that is still possible."""
+        if self.upstream_open:
+            self.upstream_open = False
+            yield SendHttp(RequestProtocolError(self.stream_id, error.reason, ErrorCode.CANCEL), self.context.server)
+        if self.answered:
+            yield commands.CloseConnection(self.context.client)
+        elif self.response_begun:
+            self.client_state = self.server_state = self.state_errored
+            self.answered = True
+            self.flow.live = False
+            yield SendHttp(ResponseProtocolError(self.stream_id, error.reason, ErrorCode.KILL), self.context.client)
+        else:
+            yield from self.answer(self.desk.refuse(self.flow, error))
+
+    def answer(self, response: http.Response) -> Commands:
+        """Answer without (or instead of) the backend, whether or not the request is complete."""
+        self.answered = True
+        self.client_state = self.server_state = self.state_done
+        self.flow.response = response
+        response.timestamp_start = response.timestamp_end = time.time()
+        incomplete = not self.request_complete
+        if incomplete and not self.flow.request.is_http2:
+            response.headers["connection"] = "close"
+        yield HttpResponseHook(self.flow)
+        self.flow.live = False
+        content = b"" if self.flow.request.method == "HEAD" else response.raw_content or b""
+        client = self.context.client
+        yield SendHttp(ResponseHeaders(self.stream_id, response, not content), client)
+        if content:
+            yield SendHttp(ResponseData(self.stream_id, content), client)
+        if incomplete:
+            yield commands.RequestWakeup(DRAIN_SECONDS)
+        else:
+            yield DropStream(self.stream_id)
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
+
+    def drain(self, event: events.Event) -> Commands:
+        """After an early answer: read and throw away, within bounds."""
+        if isinstance(event, RequestData):
+            self.drained += len(event.data)
+            if self.drained > DRAIN_OCTETS:
+                yield from self.stop_draining()
+        elif isinstance(event, RequestEndOfMessage | RequestProtocolError):
+            self.request_complete = True
+            yield DropStream(self.stream_id)
+
+    def stop_draining(self) -> Commands:
+        """The client goes on sending what nobody wants."""
+        if not self.request_complete and not self.flow.request.is_http2:
+            yield commands.CloseConnection(self.context.client)
+        yield DropStream(self.stream_id)
+
+
+class ListenerLayer(layer.Layer):
+    """The first layer above a reverse-mode listener: waits until TLS and plain HTTP can be told apart."""
+
+    def __init__(self, context: Context, desk: Desk) -> None:
+        super().__init__(context)
+        self.desk = desk
+        self.waiting: list[events.Event] = []
+        self.received = b""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        self.waiting.append(event)
+        if isinstance(event, events.DataReceived) and event.connection == self.context.client:
+            self.received += event.data
+            if len(self.received) >= 3:
+                yield from self.hand_over()
+        elif isinstance(event, events.ConnectionClosed) and event.connection == self.context.client:
+            yield commands.CloseConnection(self.context.client)
+
+    def hand_over(self) -> Commands:
+        """Put the stack in place and pass on what arrived so far."""
+        stack = tunnel.LayerStack()
+        if starts_like_tls_record(self.received):
+            stack /= tls.ClientTLSLayer(self.context)
+        stack /= GatewayHttpLayer(self.context, self.desk)
+        child = stack[0]
+        waiting, self.waiting = self.waiting, []
+        self._handle_event = child.handle_event  # type: ignore[method-assign]
+        for event in waiting:
+            yield from child.handle_event(event)
+
+
+def upstream_request(forward: Forward) -> http.Request:
+    """The request as the backend gets it."""
+    destination = forward.destination
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in forward.headers]
+    return http.Request(
+        host=destination.endpoint.host,
+        port=destination.endpoint.port,
+        method=forward.method.encode("latin-1"),
+        scheme=b"https" if destination.endpoint.tls else b"http",
+        authority=b"",
+        path=forward.target.encode("latin-1"),
+        http_version=b"HTTP/1.1",
+        headers=http.Headers(headers),
+        content=None,
+        trailers=None,
+        timestamp_start=time.time(),
+        timestamp_end=None,
+    )
+
+
+def server_name(destination: Destination) -> str:
+    """The name that the backend's certificate must carry."""
+    authority = destination.authority
+    if authority.startswith("["):
+        return authority[1 : authority.index("]")]
+    return authority.partition(":")[0]
+
+
+def dial_host(name: str) -> str:
+    """The address to connect to: `localhost` and names below it are loopback (RFC 6761, section 6.3)."""
+    return "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else name
+
+
+def _copy_head(response: http.Response) -> http.Response:
+    data = response.data
+    return http.Response(
+        http_version=data.http_version,
+        status_code=data.status_code,
+        reason=data.reason,
+        headers=http.Headers(data.headers.fields),
+        content=None,
+        trailers=None,
+        timestamp_start=data.timestamp_start,
+        timestamp_end=None,
+    )
+
+
+def _expects_continue(request: http.Request) -> bool:
+    return request.headers.get("expect", "").lower() == "100-continue"
+
+
+def _has_length(request: http.Request) -> bool:
+    return bool("content-length" in request.headers)
+
+
+def _unreachable(problem: str) -> S3Error:
+    if "ertificate" in problem or "hostname mismatch" in problem.lower():
+        return S3Error.unavailable("The backend's certificate could not be verified.", reason=problem)
+    return S3Error.unavailable("The backend cannot be reached. Please try again.", reason=problem)
+
+
+__all__ = ["GatewayHttpLayer", "GatewayStream", "GetUpstream", "ListenerLayer"]

@@ -1,0 +1,165 @@
+"""Names for requests: `GetObject`, `UploadPart`, `DeleteObjects` ..., from botocore's own model of S3.
+
+The model says of each operation which method it has, whether it is about the root, a bucket or an object, and
+which query parameters tell it apart (`?acl`, `uploadId`). A request is the operation with the most of them
+present. Parameters that would make it a *different* operation for a store are refused: a request must not be
+one thing to the authorizer and another to the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from botocore.loaders import Loader
+
+from osp_gateway.s3.address import Resource, Scope
+from osp_gateway.s3.encoding import Pair
+from osp_gateway.s3.errors import S3Error
+
+COPY_SOURCE: Final = "x-amz-copy-source"
+POST_OBJECT: Final = "PostObject"
+
+NOT_FORWARDED: Final[Mapping[str, str]] = {
+    "CreateSession": "it would hand the backend's own credentials to the client",
+    "ListDirectoryBuckets": "directory buckets are not supported",
+    "RenameObject": "directory buckets are not supported",
+    "WriteGetObjectResponse": "it belongs to S3 Object Lambda",
+}
+"""Operations that no authorizer can allow, each with its reason."""
+
+_AMBIGUOUS: Final = {"ListDirectoryBuckets"}
+_SAFE_UNKNOWN: Final = frozenset({"encoding-type", "fetch-owner", "x-id"})
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of S3's model and what tells it apart.
+
+    `literals` are the query parameters written in its URI, `required` those that its input demands; `accepted`
+    are all the query parameters that it takes. Names are percent-encoded as in a canonical query.
+    """
+
+    name: str
+    method: str
+    scope: Scope
+    literals: frozenset[Pair]
+    required: frozenset[str]
+    accepted: frozenset[str]
+    copies: bool
+
+    @property
+    def weight(self) -> int:
+        """How many distinguishing marks it has: more win over fewer."""
+        return len(self.literals) + len(self.required) + self.copies
+
+    def fits(self, query: Mapping[str, str], copies: bool) -> bool:
+        """Whether all its marks are present."""
+        return (
+            all(name in query and (not value or query[name] == value) for name, value in self.literals)
+            and self.required <= query.keys()
+            and self.copies <= copies
+        )
+
+
+class OperationTable:
+    """Finds the operation that a request is."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        ordered = sorted(operations, key=lambda operation: -operation.weight)
+        self._table: dict[tuple[str, Scope], list[Operation]] = {}
+        for operation in ordered:
+            self._table.setdefault((operation.method, operation.scope), []).append(operation)
+        self._marks = frozenset(
+            name for o in ordered for name in (*(literal for literal, _ in o.literals), *o.required)
+        )
+
+    @classmethod
+    def from_botocore(cls) -> OperationTable:
+        """The table of all operations in botocore's S3 model."""
+        model = Loader().load_service_model("s3", "service-2")
+        return cls(_read_model(model))
+
+    def name(
+        self, method: str, resource: Resource, query: tuple[Pair, ...], headers: Mapping[str, list[str]]
+    ) -> Operation:
+        """The operation of a request.
+
+        Args:
+            method: the HTTP method as received (S3's are upper case).
+            resource: what the request is about.
+            query: canonically encoded pairs without authentication parameters.
+            headers: values by lower-case name.
+
+        Raises:
+            S3Error: InvalidArgument for parameters given twice or belonging to another operation,
+                MethodNotAllowed where S3 has no such operation, NotImplemented for parameters that look like
+                an operation that is not known here.
+        """
+        values = dict(query)
+        if len(values) != len(query):
+            raise S3Error("InvalidArgument", "A query parameter was given more than once.")
+        copies = COPY_SOURCE in headers
+        for operation in self._table.get((method, resource.scope), ()):
+            if operation.fits(values, copies):
+                self._refuse_foreign_marks(operation, values, copies)
+                return operation
+        if method == "POST" and resource.scope is Scope.BUCKET and _is_form(headers):
+            return _POST_FORM
+        raise S3Error("MethodNotAllowed", "The specified method is not allowed against this resource.")
+
+    def _refuse_foreign_marks(self, operation: Operation, query: Mapping[str, str], copies: bool) -> None:
+        if copies and not operation.copies:
+            raise S3Error("InvalidArgument", f"{operation.name} does not take the header {COPY_SOURCE}.")
+        for name, value in query.items():
+            if name in operation.accepted:
+                continue
+            if name in self._marks:
+                raise S3Error(
+                    "InvalidArgument", f"Conflicting query string parameters: {name} is not part of {operation.name}."
+                )
+            if not value and name not in _SAFE_UNKNOWN:
+                raise S3Error("NotImplemented", f"The subresource {name} is not known to this gateway.")
+
+
+_POST_FORM: Final = Operation(POST_OBJECT, "POST", Scope.BUCKET, frozenset(), frozenset(), frozenset(), copies=False)
+
+
+def _is_form(headers: Mapping[str, list[str]]) -> bool:
+    return any(v.lower().startswith("multipart/form-data") for v in headers.get("content-type", ()))
+
+
+def _read_model(model: Mapping[str, Any]) -> list[Operation]:
+    """Every operation of the model; of two with the same marks, the one that is not deprecated."""
+    found: dict[tuple[object, ...], Operation] = {}
+    for name, description in model["operations"].items():
+        operation = _read_operation(name, description, model["shapes"])
+        if operation is None or (description.get("deprecated") or name in _AMBIGUOUS):
+            continue
+        found[operation.method, operation.scope, operation.literals, operation.required, operation.copies] = operation
+    return list(found.values())
+
+
+def _read_operation(name: str, description: Mapping[str, Any], shapes: Mapping[str, Any]) -> Operation | None:
+    path, _, query = description["http"]["requestUri"].partition("?")
+    scope = _SCOPES.get(path)
+    if scope is None:  # WriteGetObjectResponse: its path is no bucket, and no bucket has such a name
+        return None
+    shape = shapes[description["input"]["shape"]] if "input" in description else {}
+    members = shape.get("members", {})
+    needed = set(shape.get("required", ()))
+    in_query = {m["locationName"]: key for key, m in members.items() if m.get("location") == "querystring"}
+    literals = frozenset((n, v) for n, _, v in (piece.partition("=") for piece in query.split("&")) if n)
+    return Operation(
+        name=name,
+        method=description["http"]["method"],
+        scope=scope,
+        literals=literals,
+        required=frozenset(n for n, key in in_query.items() if key in needed),
+        accepted=frozenset(in_query) | {n for n, _ in literals},
+        copies=any(members[key].get("locationName") == COPY_SOURCE for key in needed if key in members),
+    )
+
+
+_SCOPES: Final = {"/": Scope.ROOT, "/{Bucket}": Scope.BUCKET, "/{Bucket}/{Key+}": Scope.OBJECT}

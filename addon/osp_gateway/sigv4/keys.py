@@ -1,0 +1,58 @@
+"""Key pairs and the signing keys derived from them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import Final
+
+from cachetools import LRUCache
+
+from osp_gateway.sigv4.canonical import TERMINATOR
+
+MAX_SIGNING_KEYS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """An access key with its secret and, for temporary credentials, its session token."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+def derive_signing_key(secret_key: str, date: str, region: str, service: str) -> bytes:
+    """The signing key of a day, a region and a service: "Calculate the signature" in the SigV4 reference.
+
+    Args:
+        secret_key: the secret access key.
+        date: `YYYYMMDD`.
+        region: for instance `eu-west-3`.
+        service: `s3`, or another service's signing name.
+    """
+    key = ("AWS4" + secret_key).encode()
+    for part in (date, region, service, TERMINATOR):
+        key = hmac.digest(key, part.encode("latin-1"), hashlib.sha256)
+    return key
+
+
+class SigningKeys:
+    """Signing keys derived before, bounded in number. Four HMACs cost about 8 us, a look-up below 1 us."""
+
+    def __init__(self, size: int = MAX_SIGNING_KEYS) -> None:
+        self._keys: LRUCache[tuple[str, str, str, str], bytes] = LRUCache(size)
+
+    def get(self, secret_key: str, date: str, region: str, service: str = "s3") -> bytes:
+        """The signing key; see `derive_signing_key`."""
+        name = (secret_key, date, region, service)
+        key: bytes | None = self._keys.get(name)
+        if key is None:
+            key = self._keys[name] = derive_signing_key(secret_key, date, region, service)
+        return key
+
+
+def signature(signing_key: bytes, string_to_sign: str) -> str:
+    """The hex signature of a string to sign."""
+    return hmac.digest(signing_key, string_to_sign.encode("latin-1"), hashlib.sha256).hex()

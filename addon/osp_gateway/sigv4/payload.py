@@ -1,0 +1,133 @@
+"""Bodies checked while they stream: sans-IO codecs with `feed(bytes) -> bytes` and `finish() -> bytes`.
+
+A codec owns no socket and no clock. What `feed` returns may be sent on at once; whatever could complete the
+body stays back until `finish` has found it right, so that a store never commits a wrong one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from osp_gateway.s3.errors import S3Error
+from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
+
+HOLD_OCTETS: Final = 64 * 1024
+"""A body of up to this size is checked whole before the first octet of the request goes to the store."""
+
+CHUNKED_MODES: Final = frozenset(
+    {
+        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
+        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER",
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    }
+)
+_HEX_SHA256: Final = re.compile(r"[0-9a-f]{64}\Z").match
+
+
+class BodyCodec(Protocol):
+    """What stands between a client's body and the store's."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take octets from the client; return those that may go to the store.
+
+        Raises:
+            S3Error: the body is wrong; nothing more may be sent.
+        """
+
+    def finish(self) -> bytes:
+        """The client's body is complete; return what is left to send.
+
+        Raises:
+            S3Error: the body is wrong; what is left must not be sent.
+        """
+
+
+class UnsignedBody:
+    """UNSIGNED-PAYLOAD: nothing is promised of the body, so it passes as it is."""
+
+    def feed(self, data: bytes) -> bytes:
+        """See `BodyCodec`."""
+        return data
+
+    def finish(self) -> bytes:
+        """See `BodyCodec`."""
+        return b""
+
+
+class Sha256Body:
+    """A body whose SHA-256 was signed. Holds back up to `hold` octets, and always the last one."""
+
+    def __init__(self, expected: str, hold: int = HOLD_OCTETS) -> None:
+        """Check against `expected`, 64 lower-case hex digits."""
+        self._expected = expected
+        self._hash = hashlib.sha256()
+        self._hold = max(hold, 1)
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """See `BodyCodec`."""
+        if not data:
+            return b""
+        self._hash.update(data)
+        self._held.append(data)
+        self._size += len(data)
+        if self._size <= self._hold:
+            return b""
+        # From here on the last octet alone stays back.
+        ready = b"".join(self._held)
+        self._held, self._size, self._hold = [ready[-1:]], 1, 1
+        return ready[:-1]
+
+    def finish(self) -> bytes:
+        """See `BodyCodec`."""
+        computed = self._hash.hexdigest()
+        if not hmac.compare_digest(computed, self._expected):
+            raise S3Error(
+                "XAmzContentSHA256Mismatch",
+                "The provided 'x-amz-content-sha256' header does not match what was computed.",
+                details={
+                    "ClientComputedContentSHA256": self._expected,
+                    "S3ComputedContentSHA256": computed,
+                },
+            )
+        rest = b"".join(self._held)
+        self._held = []
+        return rest
+
+
+def codec_for(payload_hash: str, fields: Mapping[str, list[str]]) -> BodyCodec:
+    """The codec of a payload mode.
+
+    Args:
+        payload_hash: the value of `x-amz-content-sha256`, or what stands for it in a presigned URL.
+        fields: header values by lower-case name.
+
+    Raises:
+        S3Error: NotImplemented for aws-chunked bodies, InvalidArgument for anything unknown.
+    """
+    if payload_hash in CHUNKED_MODES:
+        raise _chunked_not_implemented(payload_hash)
+    if any("aws-chunked" in value.lower() for value in fields.get("content-encoding", ())):
+        raise _chunked_not_implemented("content-encoding: aws-chunked")
+    if payload_hash == UNSIGNED_PAYLOAD:
+        return UnsignedBody()
+    if _HEX_SHA256(payload_hash):
+        return Sha256Body(payload_hash)
+    raise S3Error(
+        "InvalidArgument",
+        "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, "
+        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER "
+        "or a valid sha256 value.",
+    )
+
+
+def _chunked_not_implemented(what: str) -> S3Error:
+    return S3Error("NotImplemented", f"aws-chunked bodies are not implemented by this gateway yet ({what}).")

@@ -1,0 +1,1 @@
+"""What the tests share: real processes, fake neighbours, names for what they check."""
