@@ -43,7 +43,6 @@ from osp_gateway.backends.routes import (
     Destination,
     Endpoint,
     Routes,
-    resolve,
 )
 from osp_gateway.callables import CallableRunner
 from osp_gateway.config import Settings
@@ -231,7 +230,7 @@ class Gateway:
         await self._authorize(case, self._access_request(case, resource, identified, operation), route)
         source = await self._copy_source(case, identified, operation, route)
         self._count_presigned_use(identified.claim)
-        destination = resolve(route, resource.bucket, case.arrival.default_endpoint)
+        destination = self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
         case.upstream = f"{destination.authority} ({destination.bucket or '/'})"
         credentials = await self._credentials.get(route, identified.token, bucket)
         path = backend_path(resource, destination)
@@ -316,7 +315,7 @@ class Gateway:
         self, case: _Case, resource: Resource, identified: _Identified, operation: Operation
     ) -> AccessRequest:
         head = case.arrival.head
-        headers = visible_headers(head.headers)
+        headers = visible_headers(head)
         if identified.hoisted:
             headers = MappingProxyType({**headers, **identified.hoisted})
         return AccessRequest(
@@ -345,7 +344,7 @@ class Gateway:
         target_decision = case.cached, case.reason
         await self._authorize(case, _reads_source(source, identified.token, case.arrival), route)
         case.cached, case.reason = case.cached and target_decision[0], target_decision[1]
-        here, there = (resolve(r, "", case.arrival.default_endpoint).endpoint for r in (target, route))
+        here, there = (self._routes.destination(r, "", case.arrival.default_endpoint).endpoint for r in (target, route))
         if here != there:
             raise S3Error("NotImplemented", "The copy source is on another backend than the target.")
         return write_copy_source(source, route.backend_bucket or source.bucket)
@@ -448,18 +447,17 @@ def _reads_source(source: CopySource, token: str, arrival: Arrival) -> AccessReq
 
 
 def _decoded(query: tuple[Pair, ...]) -> Mapping[str, str]:
-    return MappingProxyType({unquote(name): unquote(value) for name, value in query})
+    return MappingProxyType({unquote(name): unquote(value) for name, value in query}) if query else _NO_HEADERS
 
 
 def _response_names(arrival: Arrival, resource: Resource, destination: Destination) -> ResponseNames:
-    scheme = "https" if arrival.tls else "http"
-    path = resource.canonical_path
-    if resource.scope is Scope.BUCKET and resource.style is AddressingStyle.PATH:
-        path = f"/{resource.bucket}"
+    listed = resource.scope is Scope.BUCKET and resource.style is AddressingStyle.PATH
     return ResponseNames(
         backend_bucket=destination.bucket,
         client_bucket=resource.bucket,
-        location=f"{scheme}://{arrival.head.get('host')}{path}",
+        scheme="https" if arrival.tls else "http",
+        host=arrival.head.get("host") or "",
+        path=f"/{resource.bucket}" if listed else resource.canonical_path,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from osp_gateway.cache import Entry, SingleFlightCache
 from osp_gateway.callables import CallableRunner, CallTimeout, name_of
-from osp_gateway.s3.head import Header
+from osp_gateway.s3.head import RequestHead
 
 log = logging.getLogger(__name__)
 
@@ -162,11 +162,6 @@ def cache_key(request: AccessRequest) -> tuple[object, ...]:
     )
 
 
-def visible_headers(headers: tuple[Header, ...]) -> Mapping[str, str]:
+def visible_headers(head: RequestHead) -> Mapping[str, str]:
     """The headers that an authorizer sees: lower-case names, repeated ones joined by commas."""
-    seen: dict[str, str] = {}
-    for name, value in headers:
-        lower = name.lower()
-        if lower not in NOISE:
-            seen[lower] = f"{seen[lower]},{value}" if lower in seen else value
-    return MappingProxyType(seen)
+    return MappingProxyType({name: ",".join(values) for name, values in head.fields.items() if name not in NOISE})

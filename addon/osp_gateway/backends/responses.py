@@ -26,12 +26,19 @@ _OPENING: Final = re.compile(rb"<(?:Name|Bucket|BucketName|Location|Resource)>[^
 class ResponseNames:
     """How the backend's names map to the client's.
 
-    `location` is the URL under which the client knows the resource of this request.
+    `scheme`, `host` and `path` make the URL under which the client knows the resource of this request.
     """
 
     backend_bucket: str
     client_bucket: str
-    location: str
+    scheme: str
+    host: str
+    path: str
+
+    @property
+    def location(self) -> str:
+        """The resource's URL, for the client."""
+        return f"{self.scheme}://{self.host}{self.path}"
 
     @property
     def renamed(self) -> bool:

@@ -128,10 +128,9 @@ def backend_headers(
     """
     dropped = _LEFT_BEHIND | _nominated(head) if "connection" in head.fields else _LEFT_BEHIND
     headers = [("host", destination.authority)]
-    for name, value in head.headers:
-        lower = name.lower()
-        if lower not in dropped:
-            headers.append((lower, value))
+    for name, values in head.fields.items():
+        if name not in dropped:
+            headers += [(name, value) for value in values]
     for name, value in hoisted.items():
         if name in head.fields:
             raise S3Error.invalid_request(f"{name} was given both as a header and as a query parameter.")

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Final
 
 from osp_gateway.s3.address import AddressingStyle
@@ -14,6 +15,7 @@ from osp_gateway.s3.errors import S3Error
 from osp_gateway.sigv4.keys import KeyPair
 
 DEFAULT_REGION: Final = "us-east-1"
+MAX_DESTINATIONS: Final = 4096
 PLACEHOLDER_SUFFIX: Final = ".invalid"
 """A reverse target below this domain (RFC 2606) stands for: there is none."""
 
@@ -77,7 +79,7 @@ class BucketRoute:
         return any(c in self.pattern for c in "*?[")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Destination:
     """One bucket on one backend, all questions answered.
 
@@ -91,7 +93,7 @@ class Destination:
     style: AddressingStyle
     verify: bool
 
-    @property
+    @cached_property
     def authority(self) -> str:
         """The Host header's value."""
         if self.style is AddressingStyle.VIRTUAL and self.bucket:
@@ -106,6 +108,7 @@ class Routes:
         listed = tuple(routes)
         self._exact = {route.pattern: route for route in listed if not route.is_pattern}
         self._patterns = sorted((r for r in listed if r.is_pattern), key=_specificity, reverse=True)
+        self._resolve = lru_cache(maxsize=MAX_DESTINATIONS)(resolve)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -116,6 +119,10 @@ class Routes:
     def catch_all(self) -> BucketRoute | None:
         """The route of the pattern `*`, if there is one."""
         return next((route for route in self._patterns if route.pattern == "*"), None)
+
+    def destination(self, route: BucketRoute, bucket: str, default: Endpoint | None) -> Destination:
+        """See `resolve`; remembered, because the same few answers are wanted for every request."""
+        return self._resolve(route, bucket, default)
 
     def find(self, bucket: str) -> BucketRoute:
         """The route of a bucket.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Final
 
 from mitmproxy import ctx, exceptions, http, tls
 from mitmproxy.addonmanager import Loader
@@ -24,6 +25,8 @@ from osp_gateway.observe.counting import request_counter
 from osp_gateway.s3.errors import S3Error
 
 log = logging.getLogger(__name__)
+
+DEFAULT_PREVIEW_KIB: Final = 64
 
 
 class OspAddon:
@@ -51,9 +54,20 @@ class OspAddon:
             "The gateway's configuration: a .py file that defines `config = ProxyServerConfig(...)` or calls "
             "start_server, or a .toml file. Without it every request is refused.",
         )
+        loader.add_option(
+            "osp_preview",
+            int,
+            DEFAULT_PREVIEW_KIB,
+            "Bodies of up to this many KiB stay with their flows, to be looked at; 0 keeps none.",
+        )
 
     def configure(self, updated: set[str]) -> None:
-        """React to our option, and keep the engine's options at what a gateway needs."""
+        """React to our options, and keep the engine's options at what a gateway needs."""
+        self._require_engine_options()  # before anything listens
+        if "osp_preview" in updated:
+            if ctx.options.osp_preview < 0:
+                raise exceptions.OptionsError("osp_preview: expected a number of KiB, 0 or more")
+            self._desk.preview = ctx.options.osp_preview * 1024
         if "osp_config" in updated and ctx.options.osp_config:
             self._read_config(Path(ctx.options.osp_config))
         elif self._settings is not None and self._gateway is None:
@@ -63,7 +77,6 @@ class OspAddon:
         """Say so where nothing can work."""
         if self._gateway is None:
             log.error("osp_config is not set: expected --set osp_config=FILE (.py or .toml)")
-        self._require_engine_options()
 
     def _require_engine_options(self) -> None:
         """The Host header as it was signed, no connections ahead of a verdict, clients with any address."""
@@ -142,7 +155,7 @@ class OspAddon:
         """Stream, and map the backend's names to the client's."""
         outcome = self._desk.outcomes.get(flow)
         if isinstance(outcome, Forward) and flow.response is not None:
-            adapt_response(flow, outcome)
+            adapt_response(flow, outcome, self._desk.preview)
 
     def _not_ours(self, flow: http.HTTPFlow) -> S3Error | None:
         """Why a request cannot even be judged."""

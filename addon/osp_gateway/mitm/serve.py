@@ -54,6 +54,7 @@ async def _serve(settings: Settings) -> None:
         mode=[_mode(settings, listener.port) for listener in settings.listeners],
         keep_host_header=True,
         connection_strategy="lazy",
+        osp_preview=0,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -59,9 +59,6 @@ MAX_QUEUED_OCTETS: Final = 256 * 1024
 DRAIN_OCTETS: Final = 16 * 1024 * 1024
 DRAIN_SECONDS: Final = 5.0
 """How much, and for how long, a refused body is read and thrown away, so that the client can see the answer."""
-KEEP_OCTETS: Final = 64 * 1024
-"""Bodies up to this size stay with the flow, to be looked at."""
-
 Commands = Generator[commands.Command, Any, None]
 
 
@@ -239,7 +236,7 @@ class GatewayStream(HttpStream):
     def body_complete(self, rest: bytes) -> Commands:
         """The body was found right: `rest` may follow."""
         self.flow.request.timestamp_end = time.time()
-        if self.kept_octets <= KEEP_OCTETS:
+        if self.kept_octets <= self.desk.preview:
             self.flow.request.data.content = b"".join(self.kept)
         self.kept.clear()
         yield HttpRequestHook(self.flow)
@@ -269,7 +266,7 @@ class GatewayStream(HttpStream):
     def keep(self, data: bytes) -> None:
         """Keep a small body for people to look at."""
         self.kept_octets += len(data)
-        if self.kept_octets <= KEEP_OCTETS:
+        if self.kept_octets <= self.desk.preview:
             self.kept.append(data)
         else:
             self.kept.clear()
@@ -294,16 +291,17 @@ class GatewayStream(HttpStream):
     # Response
 
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
-        """The addon may change the response's head: the connection keeps one of its own."""
+        """The backend has answered."""
         if event.response.status_code == 101:
             raise S3Error.unavailable("The backend tried to switch protocols.")
-        event = ResponseHeaders(self.stream_id, _copy_head(event.response), event.end_stream)
         yield from super().state_wait_for_response_headers(event)
 
     def start_response_stream(self) -> Commands:
         """From here on an error can no longer be told to the client but by cutting the response off."""
         self.response_begun = True
-        yield from super().start_response_stream()
+        for command in super().start_response_stream():
+            if not isinstance(command, commands.Log):  # every response is streamed: no news
+                yield command
 
     def send_response(self, already_streamed: bool = False) -> Commands:
         """See `start_response_stream`."""
@@ -430,26 +428,13 @@ def dial_host(name: str) -> str:
     return "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else name
 
 
-def _copy_head(response: http.Response) -> http.Response:
-    data = response.data
-    return http.Response(
-        http_version=data.http_version,
-        status_code=data.status_code,
-        reason=data.reason,
-        headers=http.Headers(data.headers.fields),
-        content=None,
-        trailers=None,
-        timestamp_start=data.timestamp_start,
-        timestamp_end=None,
-    )
-
-
 def _expects_continue(request: http.Request) -> bool:
-    return request.headers.get("expect", "").lower() == "100-continue"
+    expectation: str = request.headers.get("expect", "")
+    return expectation.lower() == "100-continue"
 
 
 def _has_length(request: http.Request) -> bool:
-    return bool("content-length" in request.headers)
+    return any(name.lower() == b"content-length" for name, _ in request.headers.fields)
 
 
 def _unreachable(problem: str) -> S3Error:

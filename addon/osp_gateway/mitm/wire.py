@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from osp_gateway.backends.responses import XmlNameRewriter
+from osp_gateway.backends.responses import ResponseNames, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
 from osp_gateway.gateway import Arrival, Forward, Refusal, Reply, Verdict
 from osp_gateway.s3.head import RequestHead
 
+log = logging.getLogger(__name__)
+
 REFUSED_MARK: Final = ":no_entry:"
-CONNECTION_HEADERS: Final = ("connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade")
+CONNECTION_HEADERS: Final = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade"}
+)
+CONNECTION_HEADERS_H2: Final = CONNECTION_HEADERS | {b"transfer-encoding"}
+
+Fields = tuple[tuple[bytes, bytes], ...]
 
 
 def arrival_of(flow: http.HTTPFlow) -> Arrival:
@@ -24,10 +32,9 @@ def arrival_of(flow: http.HTTPFlow) -> Arrival:
     authority = request.authority.decode("latin-1")
     if authority:
         headers = _with_authority(headers, authority)
-    peer = flow.client_conn.peername or ("",)  # a loaded flow may have none
     return Arrival(
         head=RequestHead(request.method.decode("latin-1"), path, query, tuple(headers)),
-        source=str(peer[0]),
+        source=str(flow.client_conn.peername[0]),
         tls=flow.client_conn.tls_established,
         default_endpoint=default_endpoint(flow),
     )
@@ -63,6 +70,7 @@ def annotate(flow: http.HTTPFlow, verdict: Verdict) -> None:
     flow.comment = comment(verdict)
     if not verdict.allowed:
         flow.marked = REFUSED_MARK
+        log.info("%s", flow.comment)
 
 
 def comment(verdict: Verdict) -> str:
@@ -74,35 +82,103 @@ def comment(verdict: Verdict) -> str:
         f"{verdict.who} {verdict.operation} {where}: {words} ({verdict.reason}{cached})"
         f" -> {verdict.upstream} in {verdict.micros} us"
     )
-    return "".join(char if char.isprintable() else "\ufffd" for char in line)
+    return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
-def adapt_response(flow: http.HTTPFlow, forward: Forward) -> None:
-    """Stream the backend's response, with its own names mapped to the client's."""
+class Preview:
+    """Streams a response's body through a rewriter and keeps a small one with the flow, to be looked at."""
+
+    def __init__(self, response: http.Response, rewriter: XmlNameRewriter | None, limit: int) -> None:
+        """Keep bodies of up to `limit` octets."""
+        self._response = response
+        self._rewriter = rewriter
+        self._limit = limit
+        self._kept: list[bytes] = []
+        self._octets = 0
+
+    def __call__(self, data: bytes) -> bytes:
+        """What mitmproxy calls for each piece, and with `b""` at the end."""
+        ready = data
+        if self._rewriter is not None:
+            ready = self._rewriter.feed(data) if data else self._rewriter.finish()
+        self._octets += len(ready)
+        if self._octets <= self._limit:
+            self._kept.append(ready)
+            if not data:
+                self._response.data.content = b"".join(self._kept)
+        else:
+            self._kept.clear()
+        return ready
+
+
+def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
+    """Stream the backend's response, with its own names mapped to the client's.
+
+    Args:
+        flow: with the response's head.
+        forward: what was decided about its request.
+        preview: bodies of up to this many octets stay with the flow.
+    """
     response = flow.response
     assert response is not None
-    response.stream = True
-    for name in CONNECTION_HEADERS:
-        response.headers.pop(name, None)
+    fields = response.headers.fields
+    kept = tuple([field for field in fields if field[0].lower() not in _connection_headers(flow)])
+    names, rewriter = forward.names, None
+    if _may_name_the_backend(forward, response.status_code):
+        kept = tuple([_mapped_location(field, names) for field in kept])
+        if _has_body(flow, response) and names.concerns(forward.operation, response.status_code, _by_name(kept)):
+            rewriter = XmlNameRewriter(names)
+            kept = _with_unknown_length(kept, flow)
+    if kept != fields:
+        # A response of the flow's own: the connection to the backend still needs the one that it read.
+        response = flow.response = _with_fields(response, kept)
+    response.stream = Preview(response, rewriter, preview) if preview or rewriter else True
+
+
+def _connection_headers(flow: http.HTTPFlow) -> frozenset[bytes]:
+    """Headers that speak of the connection to the backend; HTTP/2 has no transfer codings either."""
+    return CONNECTION_HEADERS_H2 if flow.request.is_http2 else CONNECTION_HEADERS
+
+
+def _may_name_the_backend(forward: Forward, status: int) -> bool:
+    """Whether names need a closer look; plain reads and writes under their own name do not."""
+    return forward.names.renamed or forward.method == "POST" or (forward.operation == "CreateBucket" and status < 300)
+
+
+def _mapped_location(field: tuple[bytes, bytes], names: ResponseNames) -> tuple[bytes, bytes]:
+    name, value = field
+    if name.lower() != b"location":
+        return field
+    return name, names.map_location(value.decode("latin-1")).encode("latin-1")
+
+
+def _by_name(fields: Fields) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in fields}
+
+
+def _with_unknown_length(fields: Fields, flow: http.HTTPFlow) -> Fields:
+    """A rewritten document's length is not known in advance."""
+    rest = tuple(field for field in fields if field[0].lower() not in (b"content-length", b"transfer-encoding"))
     if flow.request.is_http2:
-        response.headers.pop("transfer-encoding", None)
-    names = forward.names
-    if "location" in response.headers and response.status_code < 300:
-        response.headers["location"] = names.map_location(response.headers["location"])
-    fields = {name.lower(): value for name, value in response.headers.items()}
-    if _has_body(flow, response) and names.concerns(forward.operation, response.status_code, fields):
-        _rewrite_names(flow, response, XmlNameRewriter(names))
+        return rest
+    if flow.request.data.http_version == b"HTTP/1.0":
+        return (*rest, (b"connection", b"close"))
+    return (*rest, (b"transfer-encoding", b"chunked"))
+
+
+def _with_fields(response: http.Response, fields: Fields) -> http.Response:
+    data = response.data
+    return http.Response(
+        http_version=data.http_version,
+        status_code=data.status_code,
+        reason=data.reason,
+        headers=http.Headers(fields),
+        content=None,
+        trailers=None,
+        timestamp_start=data.timestamp_start,
+        timestamp_end=None,
+    )
 
 
 def _has_body(flow: http.HTTPFlow, response: http.Response) -> bool:
     return flow.request.method != "HEAD" and response.status_code not in (204, 304)
-
-
-def _rewrite_names(flow: http.HTTPFlow, response: http.Response, rewriter: XmlNameRewriter) -> None:
-    """The document's length is not known in advance any more."""
-    response.headers.pop("content-length", None)
-    if flow.request.data.http_version == b"HTTP/1.0":
-        response.headers["connection"] = "close"
-    elif not flow.request.is_http2:
-        response.headers["transfer-encoding"] = "chunked"
-    response.stream = lambda data: rewriter.feed(data) if data else rewriter.finish()

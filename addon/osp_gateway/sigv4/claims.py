@@ -39,7 +39,6 @@ AUTH_PARAMETERS: Final = frozenset(
 )
 """The query parameters that carry a presigned URL's authentication."""
 _AUTH_PARAMETERS_LOWER: Final = frozenset(name.lower() for name in AUTH_PARAMETERS)
-_SIGV2_PARAMETERS: Final = frozenset({"AWSAccessKeyId", "Signature"})
 
 _HEX_SIGNATURE: Final = re.compile(r"[0-9a-f]{64}\Z").match
 _SIGNED_HEADERS: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+(;[!#$%&'*+\-.^_`|~0-9a-z]+)*\Z").match
@@ -84,9 +83,9 @@ def read(head: RequestHead, query: tuple[Pair, ...], now: float) -> Claim | None
         S3Error: with the code and message that AWS gives.
     """
     authorization = head.get("authorization")
-    names = {name.lower() for name, _ in query} if query else frozenset()
+    names = frozenset([name.lower() for name, _ in query])
     presigned = not names.isdisjoint(_AUTH_PARAMETERS_LOWER)
-    if not _SIGV2_PARAMETERS.isdisjoint(name for name, _ in query):
+    if "awsaccesskeyid" in names or "signature" in names:  # SigV2
         raise _unsupported_mechanism()
     if authorization is None:
         return _read_presigned(head, query, now) if presigned else None
@@ -197,10 +196,18 @@ class _Place:
 _HEADER: Final = _Place("AuthorizationHeaderMalformed", "The authorization header is malformed; ")
 _QUERY: Final = _Place("AuthorizationQueryParametersError", "")
 _PARTS: Final = frozenset({"Credential", "SignedHeaders", "Signature"})
+# As every SDK writes it: 1 us, against 4 for any order.
+_USUAL_ORDER: Final = re.compile(
+    r"Credential=(?P<Credential>[^,\s]+),\x20?SignedHeaders=(?P<SignedHeaders>[^,\s]+),\x20?"
+    r"Signature=(?P<Signature>[^,\s]+)\Z"
+).match
 
 
 def _authorization_parts(text: str) -> dict[str, str]:
     """`Credential`, `SignedHeaders` and `Signature`, with or without spaces after the commas."""
+    usual = _USUAL_ORDER(text)
+    if usual is not None:
+        return usual.groupdict()
     parts: dict[str, str] = {}
     for piece in text.split(","):
         name, equals, value = piece.strip(" \t").partition("=")
@@ -255,25 +262,35 @@ def _credential(credential: str, amz_date: str, place: _Place) -> tuple[str, str
 
 def _signed_headers(head: RequestHead, text: str, place: _Place) -> tuple[str, ...]:
     """The signed headers' names: sorted, present, and covering `host` and every `x-amz-*` header."""
-    if not _SIGNED_HEADERS(text):
-        raise place.malformed("SignedHeaders must be lower-case header names joined by semicolons.")
-    names = text.split(";")
-    signed = frozenset(names)
-    if names != sorted(signed):
-        raise place.malformed("SignedHeaders must be sorted, each name once.")
+    names, signed, problem = _parse_signed_headers(text)
+    if problem:
+        raise place.malformed(problem)
     if "host" not in signed:
         raise _unsigned("host")
-    missing = sorted(signed - head.fields.keys())
-    if missing:
+    if not signed <= head.fields.keys():
+        missing = sorted(signed - head.fields.keys())
         raise S3Error(
             "SignatureDoesNotMatch",
             "The request signature we calculated does not match the signature you provided. "
             f"Signed but not received: {', '.join(missing)}",
         )
-    unsigned = [name for name in head.fields if name not in signed and name.startswith("x-amz-")]
+    unsigned = [name for name in head.fields.keys() - signed if name.startswith("x-amz-")]
     if unsigned:
-        raise _unsigned(", ".join(unsigned))
-    return tuple(names)
+        raise _unsigned(", ".join(sorted(unsigned)))
+    return names
+
+
+# A client signs the same headers again and again: 0.1 us instead of 3.
+@lru_cache(maxsize=1024)
+def _parse_signed_headers(text: str) -> tuple[tuple[str, ...], frozenset[str], str]:
+    """The names in order and as a set, and what is wrong with them."""
+    if not _SIGNED_HEADERS(text):
+        return (), frozenset(), "SignedHeaders must be lower-case header names joined by semicolons."
+    names = tuple(text.split(";"))
+    signed = frozenset(names)
+    if names != tuple(sorted(signed)):
+        return (), frozenset(), "SignedHeaders must be sorted, each name once."
+    return names, signed, ""
 
 
 def _unsigned(names: str) -> S3Error:

@@ -114,7 +114,7 @@ def codec_for(payload_hash: str, fields: Mapping[str, list[str]]) -> BodyCodec:
     """
     if payload_hash in CHUNKED_MODES:
         raise _chunked_not_implemented(payload_hash)
-    if any("aws-chunked" in value.lower() for value in fields.get("content-encoding", ())):
+    if "content-encoding" in fields and any("aws-chunked" in value.lower() for value in fields["content-encoding"]):
         raise _chunked_not_implemented("content-encoding: aws-chunked")
     if payload_hash == UNSIGNED_PAYLOAD:
         return UnsignedBody()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Final
 
 from osp_gateway.s3 import encoding
@@ -29,7 +30,13 @@ NOT_SIGNED: Final = frozenset(
 
 def amz_date(now: float) -> str:
     """`YYYYMMDDTHHMMSSZ` of seconds since the epoch."""
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    return _amz_date(int(now))
+
+
+# Requests come many to the second: 0.1 us instead of 3.
+@lru_cache(maxsize=16)
+def _amz_date(seconds: int) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
 
 
 def sign_headers(
