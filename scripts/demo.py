@@ -102,7 +102,16 @@ def _start_store(stack: ExitStack, folder: Path, bucket: str, keys: tuple[str, s
         path.write_text(text, encoding="utf-8")
     store = Child(
         "rclone",
-        [str(BIN / "rclone"), "serve", "s3", "--addr", "127.0.0.1:0", "--config", str(folder / "rclone.conf"), str(root)],
+        [
+            str(BIN / "rclone"),
+            "serve",
+            "s3",
+            "--addr",
+            "127.0.0.1:0",
+            "--config",
+            str(folder / "rclone.conf"),
+            str(root),
+        ],
         folder / "rclone.log",
         {**os.environ, "RCLONE_AUTH_KEY": f'"{keys[0]},{keys[1]}"'},
     )

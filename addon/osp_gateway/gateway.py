@@ -368,7 +368,7 @@ class Gateway:
             if decision.allowed:
                 allowed.append(name)
         case.upstream = "answered here"
-        verdict = case.verdict(True, f"{len(allowed)} of {len(self._routes.names)} buckets")
+        verdict = case.verdict(True, f"allowed to see {len(allowed)} of {len(self._routes.names)} buckets")
         body = bucket_list(allowed, identified.token, claims.iso_time(self._started_at))
         headers = _own_headers(self._settings.server_name, verdict.request_id, len(body))
         return Reply(verdict, 200, headers, body)

@@ -16,6 +16,7 @@ import click
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
 from osp_gateway import ProxyServerConfig
 from osp_gateway.gateway import Arrival, Forward, Gateway
 from osp_gateway.s3.head import RequestHead
@@ -40,7 +41,9 @@ def signed_request() -> AWSRequest:
 
 def head() -> RequestHead:
     """The same request as the gateway receives it."""
-    headers = [(name, value if isinstance(value, str) else value.decode()) for name, value in signed_request().headers.items()]
+    headers = [
+        (name, value if isinstance(value, str) else value.decode()) for name, value in signed_request().headers.items()
+    ]
     return RequestHead("GET", "/demo/reports/2026/january.csv", "", (("Host", "127.0.0.1:6190"), *headers))
 
 

@@ -18,13 +18,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
+
 from osp_gateway.s3.head import Header
 from osp_gateway.sigv4.canonical import EMPTY_SHA256
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
 from osp_gateway.sigv4.sign import sign_headers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
-from support.processes import (  # noqa: E402 - the tests' way to start real processes
+from support.processes import (
     ADDON,
     BACKEND_KEY,
     BACKEND_SECRET,

@@ -30,9 +30,11 @@ NOISE: Final = frozenset(
         "content-md5",
         "date",
         "expect",
+        "user-agent",
         "x-amz-content-sha256",
         "x-amz-date",
         "x-amz-security-token",
+        "x-amz-user-agent",
         "x-amzn-trace-id",
     }
 )
@@ -123,7 +125,7 @@ class KeyBuckets:
         """Whether one of the key's patterns matches the bucket."""
         for pattern in self._patterns.get(request.token, ()):
             if fnmatch.fnmatchcase(request.bucket, pattern):
-                return Decision(True, f"key may use buckets {pattern!r}")
+                return Decision(True, f"allowed: the key may use buckets {pattern!r}")
         return Decision(False, "no bucket pattern of the key matches")
 
 

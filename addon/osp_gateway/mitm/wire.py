@@ -76,11 +76,11 @@ def annotate(flow: http.HTTPFlow, verdict: Verdict) -> None:
 def comment(verdict: Verdict) -> str:
     """Who, what, verdict, from cache or not, where it went, how long the gateway took."""
     where = "/".join(part for part in (verdict.bucket, verdict.key) if part) or "/"
-    words = "allowed" if verdict.allowed else "REFUSED"
-    cached = ", cached" if verdict.cached else ""
+    decision = verdict.reason if verdict.allowed else f"REFUSED: {verdict.reason}"
+    cached = "from cache" if verdict.cached else "not from cache"
     line = (
-        f"{verdict.who} {verdict.operation} {where}: {words} ({verdict.reason}{cached})"
-        f" -> {verdict.upstream} in {verdict.micros} us"
+        f"{verdict.who} {verdict.operation} {where}: {decision}, {cached}"
+        f" -> {verdict.upstream}, {verdict.micros} us in the gateway"
     )
     return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
 

@@ -75,10 +75,8 @@ class ChunkHeader(NamedTuple):
     signature: str | None
 
 
-class Data(NamedTuple):
-    """Some of a chunk's data, never empty: a view of the octets that were fed."""
-
-    data: memoryview
+Data = memoryview
+"""Some of a chunk's data, never empty: a view of the octets that were fed."""
 
 
 class ChunkEnd(NamedTuple):
@@ -150,15 +148,26 @@ class Parser:
         view = memoryview(data)
         position, end = 0, len(data)
         while position < end:
-            if self._left:
-                piece = view[position : position + self._left]
-                position += len(piece)
-                self._left -= len(piece)
-                events.append(Data(piece))
-                continue
-            line, position = self._line(data, position)
-            if line is not None:
-                self._read(line, events)
+            left = self._left
+            if left:
+                piece = view[position : position + left]
+                size = len(piece)
+                position += size
+                self._left = left - size
+                events.append(piece)
+            elif self._state == _AFTER_DATA and not self._partial and data.startswith(b"\r\n", position):
+                # The common case of the lines below, without their work.
+                position += 2
+                self._state = _HEADER
+                events.append(_CHUNK_END)
+            else:
+                line, position = self._line(data, position)
+                if line is None:
+                    break
+                if self._state == _HEADER:
+                    self._read_header(line, events)
+                else:
+                    self._read_other(line, events)
         return events
 
     def finish(self) -> None:
@@ -191,17 +200,6 @@ class Parser:
             raise malformed("A line of the aws-chunked framing is too long or does not end in CRLF.")
         return None, len(data)
 
-    def _read(self, line: bytes, events: list[Event]) -> None:
-        if self._state == _HEADER:
-            self._read_header(line, events)
-        elif self._state == _AFTER_DATA:
-            self._state = _HEADER
-            events.append(_CHUNK_END)
-        elif self._state == _LAST_LINE:
-            self._state = _END
-        else:
-            self._read_trailer(line, events)
-
     def _read_header(self, line: bytes, events: list[Event]) -> None:
         match = self._header(line)
         if match is None:
@@ -229,6 +227,16 @@ class Parser:
             return
         events.append(_CHUNK_END)
         self._state = _TRAILER if self._mode.trailer else _LAST_LINE
+
+    def _read_other(self, line: bytes, events: list[Event]) -> None:
+        """A line that is not a chunk's header; where its length is limited to none, it is empty."""
+        if self._state == _AFTER_DATA:
+            self._state = _HEADER
+            events.append(_CHUNK_END)
+        elif self._state == _LAST_LINE:
+            self._state = _END
+        else:
+            self._read_trailer(line, events)
 
     def _read_trailer(self, line: bytes, events: list[Event]) -> None:
         if not line:

@@ -71,7 +71,7 @@ class _XxHash:
         self._hash = new()
 
     def update(self, data: Buffer) -> None:
-        self._hash.update(data)
+        self._hash.update(bytes(data))  # awscrt takes no other buffer here
 
     def digest(self) -> str:
         return base64.b64encode(self._hash.finalize()).decode()
@@ -166,6 +166,8 @@ class BodyChecks:
                     raise S3Error.invalid_request(f"The header {name} is given more than once.")
                 expected[name] = values[0].strip(" \t")
         names = [name.strip(" \t").lower() for value in fields.get(TRAILER, ()) for name in value.split(",")]
+        if CONTENT_MD5 in names:
+            raise _unsupported_trailer()
         if len(set(names)) != len(names):
             raise S3Error.invalid_request("The x-amz-trailer header names a trailer more than once.")
         return cls(expected, names)
@@ -230,8 +232,12 @@ def malformed_trailer(reason: str) -> S3Error:
 def _algorithm(name: str) -> Algorithm:
     algorithm = _MD5 if name == CONTENT_MD5 else ALGORITHMS.get(name)
     if algorithm is None:
-        raise S3Error.invalid_request("The value specified in the x-amz-trailer header is not supported")
+        raise _unsupported_trailer()
     return algorithm
+
+
+def _unsupported_trailer() -> S3Error:
+    return S3Error.invalid_request("The value specified in the x-amz-trailer header is not supported")
 
 
 def _invalid(name: str, place: str) -> S3Error:

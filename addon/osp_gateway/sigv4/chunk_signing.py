@@ -18,6 +18,11 @@ from osp_gateway.sigv4.canonical import EMPTY_SHA256
 PAYLOAD_ALGORITHM: Final = "AWS4-HMAC-SHA256-PAYLOAD"
 TRAILER_ALGORITHM: Final = "AWS4-HMAC-SHA256-TRAILER"
 
+# HMAC: RFC 2104. A signing key has 32 octets, so it never needs to be hashed itself.
+_BLOCK_OCTETS: Final = 64
+_INNER_PAD: Final = bytes(octet ^ 0x36 for octet in range(256))
+_OUTER_PAD: Final = bytes(octet ^ 0x5C for octet in range(256))
+
 
 class ChunkChain(Protocol):
     """A chain of chunk signatures under one key; of use either to verify or to sign, from its seed on, once."""
@@ -52,34 +57,43 @@ class ChunkChain(Protocol):
 
 
 class HmacChain:
-    """STREAMING-AWS4-HMAC-SHA256-PAYLOAD and -TRAILER. About 3 us a chunk, beside the hash of its data."""
+    """STREAMING-AWS4-HMAC-SHA256-PAYLOAD and -TRAILER.
 
-    __slots__ = ("_chunk_end", "_chunk_start", "_key", "_previous", "_trailer_start")
+    The HMAC's two hashes are kept as they are after the key, and the inner one after the chunks' common start too: a
+    signature then takes about 1 us beside the hash of the chunk's data, half of what `hmac.digest` takes.
+    """
+
+    __slots__ = ("_inner", "_outer", "_previous", "_trailer_inner")
 
     def __init__(self, signing_key: bytes, amz_date: str, scope: str, seed: str) -> None:
         """Start a chain.
 
         Args:
-            signing_key: as `keys.derive_signing_key` gives it.
+            signing_key: 32 octets, as `keys.derive_signing_key` gives them.
             amz_date: the request's `x-amz-date`, `YYYYMMDDTHHMMSSZ`.
             scope: the credential scope, `date/region/service/aws4_request`.
             seed: the request's own signature, 64 lower-case hex digits.
         """
-        self._key = signing_key
         self._previous = seed
-        self._chunk_start = f"{PAYLOAD_ALGORITHM}\n{amz_date}\n{scope}\n"
-        self._chunk_end = f"\n{EMPTY_SHA256}\n"
-        self._trailer_start = f"{TRAILER_ALGORITHM}\n{amz_date}\n{scope}\n"
+        block = signing_key.ljust(_BLOCK_OCTETS, b"\0")
+        inner = hashlib.sha256(block.translate(_INNER_PAD))
+        self._outer = hashlib.sha256(block.translate(_OUTER_PAD))
+        self._trailer_inner = inner.copy()
+        self._trailer_inner.update(f"{TRAILER_ALGORITHM}\n{amz_date}\n{scope}\n".encode("latin-1"))
+        self._inner = inner
+        self._inner.update(f"{PAYLOAD_ALGORITHM}\n{amz_date}\n{scope}\n".encode("latin-1"))
 
     def sign(self, digest: str) -> str:
         """See `ChunkChain`."""
-        text = self._chunk_start + self._previous + self._chunk_end + digest
-        return self._advance(text)
+        inner = self._inner.copy()
+        inner.update(f"{self._previous}\n{EMPTY_SHA256}\n{digest}".encode())
+        return self._advance(inner.digest())
 
     def sign_trailers(self, trailers: Iterable[tuple[str, str]]) -> str:
         """See `ChunkChain`."""
-        digest = hashlib.sha256(canonical_trailers(trailers)).hexdigest()
-        return self._advance(f"{self._trailer_start}{self._previous}\n{digest}")
+        inner = self._trailer_inner.copy()
+        inner.update(f"{self._previous}\n{hashlib.sha256(canonical_trailers(trailers)).hexdigest()}".encode())
+        return self._advance(inner.digest())
 
     def verify(self, digest: str, signature: str) -> None:
         """See `ChunkChain`."""
@@ -91,8 +105,10 @@ class HmacChain:
         if not hmac.compare_digest(self.sign_trailers(trailers), signature):
             raise chunk_mismatch("the trailers")
 
-    def _advance(self, text: str) -> str:
-        self._previous = hmac.digest(self._key, text.encode("latin-1"), "sha256").hex()
+    def _advance(self, inner: bytes) -> str:
+        outer = self._outer.copy()
+        outer.update(inner)
+        self._previous = outer.hexdigest()
         return self._previous
 
 

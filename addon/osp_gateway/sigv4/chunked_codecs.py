@@ -30,6 +30,7 @@ from osp_gateway.sigv4.payload import HOLD_OCTETS, BodyCodec
 
 DECODED_LENGTH: Final = "x-amz-decoded-content-length"
 _CRLF: Final = b"\r\n"
+_WORTH_A_VIEW: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,20 @@ class Announcement:
         if not mode.trailer and fields.get(TRAILER):
             raise malformed_trailer(f"{TRAILER} is given, but {mode.name} has no trailer.")
         return cls(mode, int(text), BodyChecks.of_headers(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """In octets: `hold`, up to which a body is released as a whole; what a signed chunk may have at most; what every
+    chunk but the last must have.
+    """
+
+    hold: int = HOLD_OCTETS
+    max_chunk: int = MAX_CHUNK_OCTETS
+    min_chunk: int = MIN_CHUNK_OCTETS
+
+
+DEFAULT_LIMITS: Final = Limits()
 
 
 class _Holdback:
@@ -113,19 +128,14 @@ class _ChunkedCodec(ABC):
         self,
         announcement: Announcement,
         chain: ChunkChain | None = None,
-        *,
-        hold: int = HOLD_OCTETS,
-        max_chunk: int = MAX_CHUNK_OCTETS,
-        min_chunk: int = MIN_CHUNK_OCTETS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """Check a body.
 
         Args:
             announcement: what the head says of it.
             chain: the client's signatures; None in the unsigned mode, and only there.
-            hold: a body of up to this many octets is released as a whole.
-            max_chunk: octets that a signed chunk may have.
-            min_chunk: octets that every chunk but the last must have.
+            limits: bounds on what is held and on the chunks.
 
         Raises:
             ValueError: a signed mode without a chain, or the other way round.
@@ -135,12 +145,14 @@ class _ChunkedCodec(ABC):
         self._mode = announcement.mode
         self._length = announcement.length
         self._checks = announcement.checks
+        self._checked = bool(announcement.checks)
         self._chain = chain
-        self._parser = aws_chunked.Parser(announcement.mode, max_chunk=max_chunk, min_chunk=min_chunk)
+        self._parser = aws_chunked.Parser(announcement.mode, max_chunk=limits.max_chunk, min_chunk=limits.min_chunk)
         self._promised = 0
         self._received = 0
         self._header = ChunkHeader(0, b"", None)
-        self._chunk = bytearray()
+        self._chunk: list[Buffer] = []
+        self._fed = 0
         self._hash = hashlib.sha256()
         self._seen_trailers: tuple[tuple[str, str], ...] = ()
         self._ready: list[Buffer] = []
@@ -155,10 +167,11 @@ class _ChunkedCodec(ABC):
         """
         if self._error is not None:
             raise self._error
+        self._fed = len(data)
         try:
             for event in self._parser.feed(data):
                 if isinstance(event, Data):
-                    self._take(event.data)
+                    self._take(event)
                 elif isinstance(event, ChunkHeader):
                     self._open(event)
                 elif isinstance(event, Trailers):
@@ -190,7 +203,7 @@ class _ChunkedCodec(ABC):
 
     def _abandon(self, error: S3Error) -> None:
         self._error = error
-        self._ready, self._chunk = [], bytearray()
+        self._ready, self._chunk = [], []
         self._rest()
 
     def _open(self, header: ChunkHeader) -> None:
@@ -207,12 +220,26 @@ class _ChunkedCodec(ABC):
             self._on_header(header.size_text)
 
     def _take(self, piece: memoryview) -> None:
-        self._checks.update(piece)
+        if self._checked:
+            self._checks.update(piece)
         if self._chain is None:
             self._on_data(piece)
         else:
             self._hash.update(piece)
-            self._chunk += piece
+            self._hold_piece(piece)
+
+    def _hold_piece(self, piece: memoryview) -> None:
+        """Keep a piece of a signed chunk: not copied, where it is most of what was fed and so keeps little else alive.
+
+        Small pieces are put together: a chunk fed octet by octet must not become a million objects.
+        """
+        chunk = self._chunk
+        if len(piece) >= _WORTH_A_VIEW and 2 * len(piece) >= self._fed:
+            chunk.append(piece)
+        elif chunk and isinstance(last := chunk[-1], bytearray):
+            last += piece
+        else:
+            chunk.append(bytearray(piece))
 
     def _close(self) -> None:
         header = self._header
@@ -221,9 +248,9 @@ class _ChunkedCodec(ABC):
             self._chain.verify(digest, header.signature)
             self._hash = hashlib.sha256()
             self._on_header(self._header_line(header, digest))
-            if header.size:
-                chunk, self._chunk = self._chunk, bytearray()
-                self._on_data(memoryview(chunk))
+            chunk, self._chunk = self._chunk, []
+            for piece in chunk:
+                self._on_data(memoryview(piece))
         self._on_end(header)
 
     def _take_trailers(self, trailers: Trailers) -> None:
@@ -242,7 +269,7 @@ class _ChunkedCodec(ABC):
 
     @abstractmethod
     def _on_data(self, piece: memoryview) -> None:
-        """Data of the chunk, never empty; a signed chunk's at once, verified."""
+        """Data of the chunk, never empty; a signed chunk's when it is verified."""
 
     @abstractmethod
     def _on_end(self, header: ChunkHeader) -> None:
@@ -272,15 +299,12 @@ class DecodingCodec(_ChunkedCodec):
         self,
         announcement: Announcement,
         chain: ChunkChain | None = None,
-        *,
-        hold: int = HOLD_OCTETS,
-        max_chunk: int = MAX_CHUNK_OCTETS,
-        min_chunk: int = MIN_CHUNK_OCTETS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """See `_ChunkedCodec`."""
-        super().__init__(announcement, chain, hold=hold, max_chunk=max_chunk, min_chunk=min_chunk)
-        self.held_whole: Final = announcement.length <= hold
-        self._body = _Holdback(hold if self.held_whole else 1, keep=1)
+        super().__init__(announcement, chain, limits)
+        self.held_whole: Final = announcement.length <= limits.hold
+        self._body = _Holdback(max(limits.hold, 1) if self.held_whole else 1, keep=1)
         self.trailers: tuple[tuple[str, str], ...] = ()
         """After `finish`: the trailers' lower-case names and values, verified."""
         self.sha256: str | None = None
@@ -320,14 +344,11 @@ class PassingCodec(_ChunkedCodec):
         self,
         announcement: Announcement,
         chain: ChunkChain | None = None,
-        *,
-        hold: int = HOLD_OCTETS,
-        max_chunk: int = MAX_CHUNK_OCTETS,
-        min_chunk: int = MIN_CHUNK_OCTETS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """See `_ChunkedCodec`."""
-        super().__init__(announcement, chain, hold=hold, max_chunk=max_chunk, min_chunk=min_chunk)
-        self._body = _Holdback(hold if announcement.length <= hold else 0, keep=0)
+        super().__init__(announcement, chain, limits)
+        self._body = _Holdback(limits.hold if announcement.length <= limits.hold else 0, keep=0)
         # From the last octet of the data on: a store that counts octets must not think that it has them all.
         self._tail: bytearray | None = None if announcement.length else bytearray()
 
@@ -374,13 +395,10 @@ class ResigningCodec(PassingCodec):
         announcement: Announcement,
         chain: ChunkChain,
         backend: ChunkChain,
-        *,
-        hold: int = HOLD_OCTETS,
-        max_chunk: int = MAX_CHUNK_OCTETS,
-        min_chunk: int = MIN_CHUNK_OCTETS,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """As `_ChunkedCodec`, with `backend`, the chain that signs: its seed is the signature of the new head."""
-        super().__init__(announcement, chain, hold=hold, max_chunk=max_chunk, min_chunk=min_chunk)
+        super().__init__(announcement, chain, limits)
         self._backend = backend
 
     def _header_line(self, header: ChunkHeader, digest: str) -> bytes:
@@ -401,7 +419,12 @@ class PlainChecksumCodec:
             inner: what else is checked, such as its signed hash; need not hold back more than an octet itself.
             checks: the headers' checksums, for this one body.
             hold: a body of up to this many octets is released as a whole.
+
+        Raises:
+            S3Error: MalformedTrailerError, where a trailer is announced: a plain body has none.
         """
+        if checks.announced:
+            raise malformed_trailer(f"{TRAILER} is given, but the body is not aws-chunked.")
         self._inner = inner
         self._checks = checks
         self._body = _Holdback(max(hold, 1), keep=1)
