@@ -2,7 +2,7 @@
 
 import os
 
-from osp_gateway import ProxyServerConfig
+from osp_gateway import AccessRequest, ProxyServerConfig
 
 BACKEND = {
     "host": "127.0.0.1",
@@ -20,7 +20,7 @@ def fetch_credentials(token: str, bucket: str) -> dict[str, str]:
     }
 
 
-def may(token: str, bucket: str, request) -> bool:  # type: ignore[no-untyped-def]
+def may(token: str, bucket: str, request: AccessRequest) -> bool:
     """Everything but what lies under `private/`."""
     return not request.key.startswith("private/")
 

@@ -324,7 +324,7 @@ def _contradictions(
     for name, path in (("cert_path", model.cert_path), ("key_path", model.key_path)):
         if path is not None and not path.is_file():
             problems.append(f"{name}: no such file, expected a PEM file")
-    if model.http_port and model.http_port == model.https_port:
+    if model.http_port is not None and model.http_port == model.https_port:
         problems.append("https_port: the same as http_port, expected another port")
     return problems
 

@@ -6,6 +6,7 @@ knows nothing of the engine that asks it, and whatever goes wrong on the way is 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -48,6 +49,7 @@ from osp_gateway.callables import CallableRunner
 from osp_gateway.config import Settings
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import AddressingStyle, Resource, Scope, locate
+from osp_gateway.s3.batch import MAX_BODY_OCTETS, ObjectName, read_delete
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header, RequestHead
@@ -57,12 +59,15 @@ from osp_gateway.sigv4 import claims
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.claims import Claim
 from osp_gateway.sigv4.keys import SigningKeys
-from osp_gateway.sigv4.payload import BodyCodec, codec_for
+from osp_gateway.sigv4.payload import BodyCodec, HeldBody, codec_for
 from osp_gateway.sigv4.sign import sign_headers
 from osp_gateway.sigv4.verify import verify
 
 log = logging.getLogger(__name__)
 
+DELETE_OBJECTS: Final = "DeleteObjects"
+KEYS_AT_A_TIME: Final = 32
+"""So many keys of a batch are asked about at the same time: fewer than there are places for the operator's functions."""
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -99,8 +104,21 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """What is needed to decide about the keys in a DeleteObjects body, once it is there."""
+
+    head: RequestHead
+    request: AccessRequest
+    ttl: float
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
-    """Send this on: `method`, `target` (path and query) and `headers` to `destination`, the body through `body`."""
+    """Send this on: `method`, `target` (path and query) and `headers` to `destination`, the body through `body`.
+
+    Where there is a `batch`, the body comes out of its codec whole, and `Gateway.judge_batch` must be asked about it
+    before anything is sent.
+    """
 
     verdict: Verdict
     destination: Destination
@@ -110,6 +128,7 @@ class Forward:
     body: BodyCodec = field(repr=False)
     operation: str
     names: ResponseNames
+    batch: Batch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +244,13 @@ class Gateway:
         if operation.name == "ListBuckets" and self._routes.catch_all is None:
             return await self._list_buckets(case, identified)
         body = _body_codec(head, identified.payload_hash)
+        batch = None
         bucket = resource.bucket or "*"
         route = (self._routes.catch_all if not resource.bucket else None) or self._routes.find(bucket)
-        await self._authorize(case, self._access_request(case, resource, identified, operation), route)
+        request = self._access_request(case, resource, identified, operation)
+        await self._authorize(case, request, route)
+        if operation.name == DELETE_OBJECTS:
+            body, batch = HeldBody(body, MAX_BODY_OCTETS), Batch(head, request, route.ttl)
         source = await self._copy_source(case, identified, operation, route)
         self._count_presigned_use(identified.claim)
         destination = self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
@@ -245,7 +268,32 @@ class Gateway:
             body=body,
             operation=operation.name,
             names=_response_names(case.arrival, resource, destination),
+            batch=batch,
         )
+
+    async def judge_batch(self, forward: Forward, body: bytes) -> Refusal | None:
+        """Decide about the keys of a batch by its body; None where all of them are allowed. Never raises."""
+        assert forward.batch is not None
+        head = forward.batch.head
+        try:
+            await self._authorize_keys(forward.batch, read_delete(body))
+        except S3Error as error:
+            return refuse(forward.verdict, error, head, self._settings.server_name)
+        except Exception as error:
+            log.exception("request %s: the gateway failed", forward.verdict.request_id)
+            failure = S3Error.internal(f"{type(error).__name__} in the gateway")
+            return refuse(forward.verdict, failure, head, self._settings.server_name)
+        return None
+
+    async def _authorize_keys(self, batch: Batch, objects: tuple[ObjectName, ...]) -> None:
+        """Each key as the DeleteObject that it would be alone; one denial refuses the batch."""
+        for start in range(0, len(objects), KEYS_AT_A_TIME):
+            group = objects[start : start + KEYS_AT_A_TIME]
+            requests = [_deletes(name, batch.request) for name in group]
+            decisions = await asyncio.gather(*(self._authorizer.decide(r, batch.ttl) for r in requests))
+            for name, decision in zip(group, decisions, strict=True):
+                if not decision.allowed:
+                    raise S3Error.access_denied(reason=f"{name.key!r} in the batch: {decision.reason}")
 
     # 1 parse
 
@@ -344,10 +392,11 @@ class Gateway:
         target_decision = case.cached, case.reason
         await self._authorize(case, _reads_source(source, identified.token, case.arrival), route)
         case.cached, case.reason = case.cached and target_decision[0], target_decision[1]
-        here, there = (self._routes.destination(r, "", case.arrival.default_endpoint).endpoint for r in (target, route))
-        if here != there:
+        default = case.arrival.default_endpoint
+        destination = self._routes.destination(route, source.bucket, default)
+        if destination.endpoint != self._routes.destination(target, "", default).endpoint:
             raise S3Error("NotImplemented", "The copy source is on another backend than the target.")
-        return write_copy_source(source, route.backend_bucket or source.bucket)
+        return write_copy_source(source, destination)
 
     async def _list_buckets(self, case: _Case, identified: _Identified) -> Reply:
         """The configured buckets that this caller may list."""
@@ -430,6 +479,18 @@ def _body_codec(head: RequestHead, payload_hash: str) -> BodyCodec:
     if "transfer-encoding" in head.fields:
         raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
     return codec
+
+
+def _deletes(name: ObjectName, batch: AccessRequest) -> AccessRequest:
+    """One key of a batch as a request of its own."""
+    return replace(
+        batch,
+        method="DELETE",
+        path=f"{batch.path.rstrip('/')}/{encoding.encode(name.key.encode(), '/')}",
+        query=MappingProxyType({"versionId": name.version}) if name.version else _NO_HEADERS,
+        operation="DeleteObject",
+        key=name.key,
+    )
 
 
 def _reads_source(source: CopySource, token: str, arrival: Arrival) -> AccessRequest:

@@ -8,7 +8,7 @@ from typing import Final
 
 from osp_gateway.backends.routes import Destination
 from osp_gateway.s3 import encoding
-from osp_gateway.s3.address import AddressingStyle, Resource, climbs
+from osp_gateway.s3.address import AddressingStyle, Resource, is_path_like
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header, RequestHead, is_reserved
@@ -49,6 +49,9 @@ REPLACED: Final = frozenset(
 )
 """Made anew for the backend."""
 
+_PATH_LIKE: Final = (
+    'A key with a "." or ".." segment, or of slashes alone, cannot be sent to a backend with path-style addressing.'
+)
 _LEFT_BEHIND: Final = HOP_BY_HOP | PROXY_HEADERS | REPLACED
 
 
@@ -82,9 +85,19 @@ def read_copy_source(value: str) -> CopySource:
     return CopySource(bucket, key, version)
 
 
-def write_copy_source(source: CopySource, backend_bucket: str) -> str:
-    """The header's value for the backend's name of the bucket."""
-    path = encoding.encode(f"{backend_bucket}/{source.key}".encode(), "/")
+def write_copy_source(source: CopySource, destination: Destination) -> str:
+    """The header's value for the backend.
+
+    Args:
+        source: what the client wrote.
+        destination: the source bucket on its backend.
+
+    Raises:
+        S3Error: InvalidArgument, see `backend_path`.
+    """
+    if destination.style is AddressingStyle.PATH and is_path_like(source.key):
+        raise S3Error("InvalidArgument", _PATH_LIKE)
+    path = encoding.encode(f"{destination.bucket}/{source.key}".encode(), "/")
     return f"{path}?{encoding.join_query(source.version)}" if source.version else path
 
 
@@ -96,15 +109,13 @@ def backend_path(resource: Resource, destination: Destination) -> str:
     """The canonical path on the backend.
 
     Raises:
-        S3Error: InvalidURI for `.` and `..` segments under path style, where a store that resolves them would
-            leave the bucket or the key that was authorized.
+        S3Error: InvalidURI under path style for `.` and `..` segments and keys of slashes alone: a store that takes
+            keys for paths would leave the bucket or the key that was authorized.
     """
     if destination.style is AddressingStyle.VIRTUAL or not destination.bucket:
         return "/" + resource.canonical_key
-    if climbs(resource.canonical_key):
-        raise S3Error(
-            "InvalidURI", 'A key with a "." or ".." segment cannot be sent to a backend with path-style addressing.'
-        )
+    if is_path_like(resource.canonical_key):
+        raise S3Error("InvalidURI", _PATH_LIKE)
     bucket = encoding.encode(destination.bucket.encode())
     if not resource.canonical_key:
         return f"/{bucket}"

@@ -151,6 +151,18 @@ class OspAddon:
         if not isinstance(outcome, Forward):
             flow.response = response_of(outcome)
 
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """The second step of those few operations whose body must be decided upon."""
+        body = self._desk.bodies.pop(flow, None)
+        outcome = self._desk.outcomes.get(flow)
+        if body is None or not isinstance(outcome, Forward) or self._gateway is None:
+            return
+        refusal = await self._gateway.judge_batch(outcome, body)
+        if refusal is not None:
+            annotate(flow, refusal.verdict)
+            self._desk.outcomes[flow] = refusal
+            flow.response = response_of(refusal)
+
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Stream, and map the backend's names to the client's."""
         outcome = self._desk.outcomes.get(flow)
@@ -165,7 +177,7 @@ class OspAddon:
             return S3Error(
                 "NotImplemented", "The gateway works on reverse-mode listeners only; replay is not supported yet."
             )
-        if flow.client_conn.sockname[1] in self._tls_ports and not flow.client_conn.tls_established:
+        if flow.client_conn.proxy_mode.custom_listen_port in self._tls_ports and not flow.client_conn.tls_established:
             return S3Error.invalid_request("This port takes TLS only: use https.")
         return None
 

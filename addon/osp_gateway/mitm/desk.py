@@ -67,12 +67,13 @@ class Desk:
     """The records that hooks and transport share.
 
     `refuse` turns an error that the transport met into the flow's response; bodies of up to `preview` octets stay
-    with their flows, for people to look at.
+    with their flows, for people to look at. `bodies` holds those that are to be decided upon, for as long as it takes.
     """
 
     refuse: Callable[[http.HTTPFlow, S3Error], http.Response]
     preview: int = 0
     outcomes: WeakKeyDictionary[http.HTTPFlow, Outcome] = field(default_factory=WeakKeyDictionary)
+    bodies: WeakKeyDictionary[http.HTTPFlow, bytes] = field(default_factory=WeakKeyDictionary)
     managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
     gates: WeakKeyDictionary[connection.Client, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)

@@ -239,7 +239,11 @@ class GatewayStream(HttpStream):
         if self.kept_octets <= self.desk.preview:
             self.flow.request.data.content = b"".join(self.kept)
         self.kept.clear()
+        if self.forward is not None and self.forward.batch is not None:
+            self.desk.bodies[self.flow] = rest
         yield HttpRequestHook(self.flow)
+        if self.desk.bodies.pop(self.flow, None) is not None:
+            raise S3Error.internal("nobody decided about the body")
         if (yield from self.check_killed(True)):
             return
         if self.flow.response is not None and not self.upstream_open:  # for instance from a recording

@@ -96,8 +96,11 @@ class Preview:
         self._kept: list[bytes] = []
         self._octets = 0
 
-    def __call__(self, data: bytes) -> bytes:
-        """What mitmproxy calls for each piece, and with `b""` at the end."""
+    def __call__(self, data: bytes) -> list[bytes]:
+        """What mitmproxy calls for each piece, and with `b""` at the end.
+
+        Nothing is an empty list: an empty piece would be sent as the chunk that ends a chunked body.
+        """
         ready = data
         if self._rewriter is not None:
             ready = self._rewriter.feed(data) if data else self._rewriter.finish()
@@ -108,7 +111,7 @@ class Preview:
                 self._response.data.content = b"".join(self._kept)
         else:
             self._kept.clear()
-        return ready
+        return [ready] if ready else []
 
 
 def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:

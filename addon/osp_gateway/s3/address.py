@@ -106,9 +106,15 @@ def split_port(host: str) -> tuple[str, str]:
     return host, ""
 
 
-def climbs(canonical_key: str) -> bool:
-    """Whether the key has a `.` or `..` segment, which some servers resolve and others keep."""
-    return "." in canonical_key and not {".", ".."}.isdisjoint(canonical_key.split("/"))
+def is_path_like(key: str) -> bool:
+    """Whether a server that takes keys for paths could read this one as another.
+
+    That is: it has a `.` or `..` segment, which some servers resolve and others keep, or nothing but slashes, which
+    some take for the bucket itself.
+    """
+    if "." in key and not {".", ".."}.isdisjoint(key.split("/")):
+        return True
+    return key.startswith("/") and not key.strip("/")
 
 
 def _text(encoded: str) -> str:

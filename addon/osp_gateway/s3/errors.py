@@ -28,6 +28,7 @@ STATUS: Final[Mapping[str, int]] = {
     "InvalidURI": 400,
     "KeyTooLongError": 400,
     "MalformedTrailerError": 400,
+    "MalformedXML": 400,
     "MethodNotAllowed": 405,
     "MissingContentLength": 411,
     "MissingSecurityHeader": 400,

@@ -92,9 +92,6 @@ class _Holdback:
         self._keep = keep
         self._held = bytearray()
 
-    def __len__(self) -> int:
-        return len(self._held)
-
     def push(self, pieces: list[Buffer]) -> bytes:
         """Take further pieces, none of them empty; return what may go."""
         if self._hold > self._keep:
@@ -149,7 +146,6 @@ class _ChunkedCodec(ABC):
         self._chain = chain
         self._parser = aws_chunked.Parser(announcement.mode, max_chunk=limits.max_chunk, min_chunk=limits.min_chunk)
         self._promised = 0
-        self._received = 0
         self._header = ChunkHeader(0, b"", None)
         self._chunk: list[Buffer] = []
         self._fed = 0
@@ -260,8 +256,8 @@ class _ChunkedCodec(ABC):
         self._on_trailers(trailers)
 
     def _header_line(self, header: ChunkHeader, digest: str) -> bytes:  # noqa: ARG002  (for those who sign)
-        """The line that a signed chunk's header becomes; `digest` is the hex SHA-256 of its data."""
-        return header.size_text
+        """The line that a signed chunk's header becomes, if any; `digest` is the hex SHA-256 of its data."""
+        return b""
 
     @abstractmethod
     def _on_header(self, line: bytes) -> None:
@@ -337,17 +333,13 @@ class DecodingCodec(_ChunkedCodec):
         return self._body.rest()
 
 
-class PassingCodec(_ChunkedCodec):
-    """aws-chunked in, the very same octets out. For the unsigned mode; takes what `_ChunkedCodec` takes."""
+class _EncodedCodec(_ChunkedCodec):
+    """aws-chunked in, aws-chunked out."""
 
-    def __init__(
-        self,
-        announcement: Announcement,
-        chain: ChunkChain | None = None,
-        limits: Limits = DEFAULT_LIMITS,
-    ) -> None:
+    def __init__(self, announcement: Announcement, chain: ChunkChain | None, limits: Limits) -> None:
         """See `_ChunkedCodec`."""
         super().__init__(announcement, chain, limits)
+        self._received = 0
         self._body = _Holdback(limits.hold if announcement.length <= limits.hold else 0, keep=0)
         # From the last octet of the data on: a store that counts octets must not think that it has them all.
         self._tail: bytearray | None = None if announcement.length else bytearray()
@@ -373,9 +365,6 @@ class PassingCodec(_ChunkedCodec):
         if header.size or not self._mode.trailer:
             self._put(_CRLF)
 
-    def _on_trailers(self, trailers: Trailers) -> None:
-        self._put(trailers.raw + _CRLF)
-
     def _release(self, ready: list[Buffer]) -> bytes:
         return self._body.push(ready)
 
@@ -384,7 +373,18 @@ class PassingCodec(_ChunkedCodec):
         return self._body.rest() + tail
 
 
-class ResigningCodec(PassingCodec):
+class PassingCodec(_EncodedCodec):
+    """Unsigned aws-chunked in, the very same octets out."""
+
+    def __init__(self, announcement: Announcement, limits: Limits = DEFAULT_LIMITS) -> None:
+        """Pass on a body; see `_ChunkedCodec`."""
+        super().__init__(announcement, None, limits)
+
+    def _on_trailers(self, trailers: Trailers) -> None:
+        self._put(trailers.raw + _CRLF)
+
+
+class ResigningCodec(_EncodedCodec):
     """Signed aws-chunked in, the same with other signatures out; the length stays the same.
 
     The signatures of both sides must be of one kind and so of one length: HMAC with HMAC, ECDSA with ECDSA.

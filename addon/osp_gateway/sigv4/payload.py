@@ -102,6 +102,33 @@ class Sha256Body:
         return rest
 
 
+class HeldBody:
+    """A body that is decided upon as a whole: nothing is released before its end."""
+
+    def __init__(self, inner: BodyCodec, limit: int) -> None:
+        """Hold up to `limit` octets of what `inner` releases."""
+        self._inner = inner
+        self._limit = limit
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """See `BodyCodec`."""
+        self._hold(self._inner.feed(data))
+        return b""
+
+    def finish(self) -> bytes:
+        """See `BodyCodec`."""
+        self._hold(self._inner.finish())
+        return b"".join(self._held)
+
+    def _hold(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limit:
+            raise S3Error("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
+        self._held.append(data)
+
+
 def codec_for(payload_hash: str, fields: Mapping[str, list[str]]) -> BodyCodec:
     """The codec of a payload mode.
 
