@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -44,14 +45,16 @@ class CallableRunner:
     async def _call(self, function: Callable[..., Any], *args: object) -> Any:
         if inspect.iscoroutinefunction(function):
             async with self._places:
-                return await _own_timeouts_are_errors(function(*args))
+                return await _contained(function(*args))
         await self._places.acquire()
         result = await self._in_thread(function, *args)
         if inspect.isawaitable(result):
-            return await _own_timeouts_are_errors(result)
+            async with self._places:
+                return await _contained(result)
         return result
 
     async def _in_thread(self, function: Callable[..., Any], *args: object) -> Any:
+        """Run in a thread, which gives its place back when it ends, however long that takes."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
 
@@ -60,7 +63,7 @@ class CallableRunner:
             if done.done():  # the caller gave up waiting
                 return
             if error is not None:
-                done.set_exception(error)
+                done.set_exception(_as_plain_error(error))
             else:
                 done.set_result(result)
 
@@ -69,22 +72,45 @@ class CallableRunner:
             try:
                 result = function(*args)
             except BaseException as raised:  # noqa: BLE001 - handed to the caller, SystemExit too
-                error = raised if isinstance(raised, Exception) else RuntimeError(repr(raised))
+                error = raised
             try:
                 loop.call_soon_threadsafe(finish, result, error)
             except RuntimeError:
                 return  # the loop has closed: the process is ending and nobody waits
 
-        threading.Thread(target=run, name=f"osp:{name_of(function)}", daemon=True).start()
+        try:
+            threading.Thread(target=run, name=f"osp:{name_of(function)}", daemon=True).start()
+        except RuntimeError:  # the system has no thread left
+            self._places.release()
+            raise
         return await done
 
 
-async def _own_timeouts_are_errors(awaitable: Any) -> Any:
-    """A TimeoutError that the operator's code raises is an error like others, not our own bound."""
+async def _contained(awaitable: Any) -> Any:
+    """Await the operator's code: what it raises to end a task or the process is an error like others."""
     try:
         return await awaitable
-    except TimeoutError as error:
-        raise RuntimeError("it raised TimeoutError") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise  # it is we who are cancelled, by the time limit or by the end of the request
+        raise _as_plain_error(error) from error
+    except (TimeoutError, SystemExit, KeyboardInterrupt) as error:
+        raise _as_plain_error(error) from error
+
+
+def _as_plain_error(error: BaseException) -> Exception:
+    """An error that is not taken for our own time limit or for the end of the process."""
+    if isinstance(error, Exception) and not isinstance(error, TimeoutError | StopIteration):
+        return error
+    return RuntimeError(f"it raised {type(error).__name__}")
+
+
+def failure(error: BaseException) -> str:
+    """What went wrong in the operator's code and where, without the text: it may hold a secret."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -107,3 +133,14 @@ def positional_parameters(function: Callable[..., Any]) -> tuple[int, float]:
     variadic = any(p.kind is kinds.VAR_POSITIONAL for p in inspect.signature(function).parameters.values())
     least = sum(p.default is kinds.empty for p in positional)
     return least, float("inf") if variadic else len(positional)
+
+
+def required_keywords(function: Callable[..., Any]) -> list[str]:
+    """The keyword-only arguments that a function cannot do without.
+
+    Raises:
+        ValueError: it has no signature that can be read.
+    """
+    kinds = inspect.Parameter
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY and p.default is kinds.empty]

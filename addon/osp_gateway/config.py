@@ -18,7 +18,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from osp_gateway.backends.iam import DEFAULT_URL
 from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint
-from osp_gateway.callables import positional_parameters
+from osp_gateway.callables import positional_parameters, required_keywords
 from osp_gateway.s3.address import AddressingStyle
 from osp_gateway.sigv4.keys import KeyPair
 
@@ -56,10 +56,10 @@ class Settings:
     routes: tuple[BucketRoute, ...]
     keystore: Mapping[str, str] = field(repr=False)
     key_buckets: Mapping[str, tuple[str, ...]]
-    bucket_creds_fetcher: Callable[..., Any] | None
-    validator: Callable[..., Any] | None
+    bucket_creds_fetcher: Callable[..., Any] | None = field(repr=False)
+    validator: Callable[..., Any] | None = field(repr=False)
     validator_takes_request: bool
-    hmac_fetcher: Callable[..., Any] | None
+    hmac_fetcher: Callable[..., Any] | None = field(repr=False)
     listeners: tuple[Listener, ...]
     listen_host: str
     cert_path: Path | None
@@ -194,14 +194,10 @@ class ProxyServerConfig:
             "hmac_fetcher": (hmac_fetcher, 1, 1),
         }
         problems = [p for name, spec in callables.items() if (p := _callable_problem(name, *spec))]
-        model: _Server | None = None
-        try:
-            model = _Server.model_validate({k: v for k, v in written.items() if v is not None})
-        except ValidationError as error:
-            problems = [_line(problem) for problem in error.errors(include_url=False)] + problems
-        if model is not None:
-            problems += _contradictions(model, bucket_creds_fetcher, validator, hmac_fetcher)
-        if problems or model is None:
+        model, wrong_fields = _validate({k: v for k, v in written.items() if v is not None})
+        contradictions = _contradictions(model, bucket_creds_fetcher, validator, hmac_fetcher)
+        problems = wrong_fields + problems + [line for line in contradictions if not _follows(line, wrong_fields)]
+        if problems:
             raise ConfigError(problems)
         self.settings = _settings(model, bucket_creds_fetcher, validator, hmac_fetcher)
         if self.settings.skip_signature_validation:
@@ -210,6 +206,31 @@ class ProxyServerConfig:
     def __repr__(self) -> str:
         """Without secrets."""
         return f"ProxyServerConfig({len(self.settings.routes)} buckets)"
+
+
+def _validate(written: dict[str, Any]) -> tuple[_Server, list[str]]:
+    """What of the configuration is valid, and a line for each part that is not."""
+    try:
+        return _Server.model_validate(written), []
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    rest = {"cos_map": {}, **written}
+    for problem in problems:
+        field, *inner = problem["loc"]
+        if inner and isinstance(rest.get(str(field)), Mapping):
+            rest[str(field)] = {k: v for k, v in rest[str(field)].items() if k != inner[0]}
+        else:
+            rest.pop(str(field), None)
+    model, _ = _validate({"cos_map": {}, **rest})
+    return model, [_line(problem) for problem in problems]
+
+
+def _follows(contradiction: str, wrong_fields: Sequence[str]) -> bool:
+    """Whether a contradiction may only be there because a wrong field was left out."""
+    about = {"hmac_keystore": "hmac_keystore", "validator": "hmac_keystore", "cert_path": "key_path"}
+    about |= {"key_path": "cert_path", "https_port": "http_port"}
+    field = contradiction.partition(":")[0]
+    return any(wrong.startswith((field, about.get(field, field))) for wrong in wrong_fields)
 
 
 def _without_none(cos_map: object) -> object:
@@ -245,6 +266,10 @@ def _callable_problem(name: str, function: object, least: int, most: int) -> str
         needed, possible = positional_parameters(function)
     except (TypeError, ValueError):
         return None  # a builtin without a signature: calling it will tell
+    if required := required_keywords(function):
+        return (
+            f"{name}: expected a callable with {wanted} positional arguments, got one that needs {required[0]!r}, too"
+        )
     if needed > most or possible < least:
         return f"{name}: expected a callable with {wanted} positional arguments, got one with {needed}"
     return None
@@ -303,7 +328,7 @@ def _contradictions(
             problems.append(f"{place}.{missing}: missing, access_key and secret_key go together")
         if bucket.access_key is not None and bucket.api_key is not None:
             problems.append(f"{place}: both an API key and access_key/secret_key, expected one of them")
-        if bucket.access_key is None and bucket.api_key is None and fetcher is None:
+        if bucket.access_key is None and bucket.secret_key is None and bucket.api_key is None and fetcher is None:
             problems.append(
                 f"{place}: no credentials: expected access_key and secret_key, or apikey, or a bucket_creds_fetcher"
             )

@@ -21,23 +21,20 @@ _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class _Captured(BaseException):
-    """Carries the configuration out of a file that calls `start_server`. No `except Exception` stops it."""
-
-    def __init__(self, config: ProxyServerConfig) -> None:
-        super().__init__("start_server was called while its file is being read")
-        self.config = config
+    """Ends a file that has called `start_server`. No `except Exception` stops it."""
 
 
 class _Capture:
-    """Whether `start_server` is to hand its configuration over instead of serving."""
+    """Where `start_server` is to leave its configuration instead of serving; None: it is to serve."""
 
-    active = False
+    found: list[ProxyServerConfig] | None = None
 
 
 def capture(config: ProxyServerConfig) -> None:
     """Called by `start_server`: while a file is being read, its configuration is all that is wanted."""
-    if _Capture.active:
-        raise _Captured(config)
+    if _Capture.found is not None:
+        _Capture.found.append(config)
+        raise _Captured
 
 
 def load(path: Path) -> ProxyServerConfig:
@@ -58,54 +55,70 @@ def load(path: Path) -> ProxyServerConfig:
 
 def _load_python(path: Path) -> ProxyServerConfig:
     """`config` of a module; where there is none, what the file as a program gives to `start_server`."""
-    with _beside(path):
+    with _beside(path), _captured() as captured:
         config = _run(path, "osp_config").get("config")
-        if config is None:
-            return _load_program(path)
+        if config is None and not captured:
+            _run(path, "__main__")
+    if captured:
+        return captured[0]
+    if config is None:
+        raise ConfigError(["expected `config = ProxyServerConfig(...)` or a call of start_server, found neither"])
     if not isinstance(config, ProxyServerConfig):
         raise ConfigError([f"config: expected a ProxyServerConfig, got {type(config).__name__}"])
     return config
 
 
-def _load_program(path: Path) -> ProxyServerConfig:
-    _Capture.active = True
+@contextmanager
+def _captured() -> Iterator[list[ProxyServerConfig]]:
+    """What the file gives to `start_server` while it is being read."""
+    found: list[ProxyServerConfig] = []
+    _Capture.found = found
     try:
-        _run(path, "__main__")
-    except _Captured as captured:
-        return captured.config
+        yield found
     finally:
-        _Capture.active = False
-    raise ConfigError(["expected `config = ProxyServerConfig(...)` or a call of start_server, found neither"])
+        _Capture.found = None
 
 
 def _run(path: Path, name: str) -> dict[str, Any]:
     try:
         return runpy.run_path(str(path), run_name=name)
+    except _Captured:
+        return {}
     except ConfigError:
         raise
     except SystemExit as error:
-        raise ConfigError([f"the file ended with SystemExit({error.code!r})"]) from error
-    except Exception as error:
-        raise ConfigError([_describe(error, path)]) from error
+        raise ConfigError([f"the file ended with SystemExit({error.code!r})"]) from None
+    except Exception as error:  # noqa: BLE001 - the operator's code may raise anything
+        raise ConfigError([_describe(error, path)]) from None
 
 
 def _describe(error: Exception, path: Path) -> str:
-    """The error's type and place; its text only where it cannot hold a value that might be a secret."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    line = error.lineno if isinstance(error, SyntaxError) else frames[-1].lineno if frames else None
-    where = f"line {line}: " if line else ""
-    shown = isinstance(error, SyntaxError | ImportError | NameError | AttributeError | TypeError | ValueError)
+    """The error's type and place; its text only where it cannot hold a value that might be a secret.
+
+    Python's own words on syntax, imports and names tell of code. Any other text counts only where the operator's file
+    itself raised it.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == str(path)]
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {type(error).__name__}: {error.msg}"
+    raised_here = bool(own) and own[-1] is frames[-1] and (own[-1].line or "").startswith("raise")
+    shown = raised_here or isinstance(error, ImportError | NameError | AttributeError)
+    where = f"line {own[-1].lineno}: " if own else ""
     return f"{where}{type(error).__name__}{f': {error}' if shown else ''}"
 
 
 @contextmanager
 def _beside(path: Path) -> Iterator[None]:
-    """Let the file import its neighbours, as it can when it is run as a program."""
+    """Let the file import its neighbours and see its own command line, as when it is run as a program."""
     folder = str(path.resolve().parent)
+    arguments = sys.argv
     sys.path.insert(0, folder)
+    sys.argv = [str(path)]
     try:
         yield
     finally:
+        sys.argv = arguments
         if folder in sys.path:
             sys.path.remove(folder)
 
@@ -114,7 +127,7 @@ def _load_toml(path: Path) -> ProxyServerConfig:
     try:
         written = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([f"not valid TOML: {error}"]) from error
+        raise ConfigError([f"not valid TOML: {error}"]) from None
     problems: list[str] = []
     values: dict[str, Any] = {name: _expand(value, name, problems) for name, value in written.items()}
     known = _toml_fields()

@@ -35,6 +35,7 @@ from osp_gateway.backends.rewrite import (
     backend_headers,
     backend_path,
     read_copy_source,
+    refuse_path_like,
     write_copy_source,
 )
 from osp_gateway.backends.routes import (
@@ -67,7 +68,7 @@ log = logging.getLogger(__name__)
 
 DELETE_OBJECTS: Final = "DeleteObjects"
 KEYS_AT_A_TIME: Final = 32
-"""So many keys of a batch are asked about at the same time: fewer than there are places for the operator's functions."""
+"""So many keys of a batch are asked about at a time: fewer than there are places for the operator's functions."""
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -110,6 +111,7 @@ class Batch:
     head: RequestHead
     request: AccessRequest
     ttl: float
+    style: AddressingStyle
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +251,11 @@ class Gateway:
         route = (self._routes.catch_all if not resource.bucket else None) or self._routes.find(bucket)
         request = self._access_request(case, resource, identified, operation)
         await self._authorize(case, request, route)
-        if operation.name == DELETE_OBJECTS:
-            body, batch = HeldBody(body, MAX_BODY_OCTETS), Batch(head, request, route.ttl)
         source = await self._copy_source(case, identified, operation, route)
         self._count_presigned_use(identified.claim)
         destination = self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
+        if operation.name == DELETE_OBJECTS:
+            body, batch = HeldBody(body, MAX_BODY_OCTETS), Batch(head, request, route.ttl, destination.style)
         case.upstream = f"{destination.authority} ({destination.bucket or '/'})"
         credentials = await self._credentials.get(route, identified.token, bucket)
         path = backend_path(resource, destination)
@@ -287,6 +289,8 @@ class Gateway:
 
     async def _authorize_keys(self, batch: Batch, objects: tuple[ObjectName, ...]) -> None:
         """Each key as the DeleteObject that it would be alone; one denial refuses the batch."""
+        for name in objects:
+            refuse_path_like(name.key, batch.style)
         for start in range(0, len(objects), KEYS_AT_A_TIME):
             group = objects[start : start + KEYS_AT_A_TIME]
             requests = [_deletes(name, batch.request) for name in group]
@@ -416,6 +420,7 @@ class Gateway:
             decision = await self._authorizer.decide(request, self._routes.find(name).ttl)
             if decision.allowed:
                 allowed.append(name)
+        self._count_presigned_use(identified.claim)
         case.upstream = "answered here"
         verdict = case.verdict(True, f"allowed to see {len(allowed)} of {len(self._routes.names)} buckets")
         body = bucket_list(allowed, identified.token, claims.iso_time(self._started_at))
@@ -439,6 +444,11 @@ class Gateway:
         credentials: Credentials,
     ) -> list[Header]:
         if isinstance(credentials, ApiKey):
+            if not destination.endpoint.tls:
+                raise S3Error.unavailable(
+                    "The gateway could not obtain credentials for the backend.",
+                    reason="an IAM token would cross the network in the clear: the backend needs TLS",
+                )
             token = await self._iam.token(credentials.value)
             return [*headers, ("authorization", f"Bearer {token}")]
         return sign_headers(
@@ -457,7 +467,7 @@ class Gateway:
 def _authorizer(settings: Settings, runner: CallableRunner) -> Authorizer:
     parts: list[Authorizer] = []
     if settings.key_buckets or settings.validator is None:
-        parts.append(KeyBuckets(settings.key_buckets))
+        parts.append(KeyBuckets(settings.key_buckets, others=settings.validator is not None))
     if settings.validator is not None:
         parts.append(ValidatorAuthorizer(settings.validator, settings.validator_takes_request, runner))
     return parts[0] if len(parts) == 1 else AllOf(parts)

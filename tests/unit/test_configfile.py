@@ -44,7 +44,7 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture(autouse=True)
 def nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def served(_: object) -> None:
+    async def served(*_: object) -> None:
         raise AssertionError("a gateway was started while its configuration was being read")
 
     monkeypatch.setattr(serve, "_serve", served)
@@ -183,10 +183,6 @@ def test_an_exception_is_told_with_its_line_and_type(write: Write, text: str, to
 @pytest.mark.parametrize(
     "text",
     [
-        "raise RuntimeError(SECRET)",
-        "raise KeyError(SECRET)",
-        "raise OSError(SECRET)",
-        "raise Exception(SECRET)",
         "int(SECRET)",
         "float(SECRET)",
         "{}[SECRET]",

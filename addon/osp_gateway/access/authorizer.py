@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from osp_gateway.cache import Entry, SingleFlightCache
-from osp_gateway.callables import CallableRunner, CallTimeout, name_of
+from osp_gateway.callables import CallableRunner, CallTimeout, failure, name_of
 from osp_gateway.s3.head import RequestHead
 
 log = logging.getLogger(__name__)
@@ -103,8 +103,8 @@ class ValidatorAuthorizer:
         except CallTimeout as error:
             log.warning("validator refused: %s", error)
             return Entry(Decision(False, str(error)), 0)
-        except Exception as error:
-            log.warning("validator %s raised %s: refused", name, type(error).__name__, exc_info=error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no yes
+            log.warning("validator %s refused: %s", name, failure(error))
             return Entry(Decision(False, f"{name} raised {type(error).__name__}"), 0)
         if answer is True:
             return Entry(Decision(True, f"allowed by {name}"), ttl)
@@ -117,12 +117,15 @@ class ValidatorAuthorizer:
 class KeyBuckets:
     """Bucket patterns listed with each client key: for configurations without code."""
 
-    def __init__(self, patterns: Mapping[str, Sequence[str]]) -> None:
-        """`patterns` maps access keys to globs of bucket names."""
+    def __init__(self, patterns: Mapping[str, Sequence[str]], *, others: bool = False) -> None:
+        """`patterns` maps access keys to globs of bucket names; `others` is what keys without any may do."""
         self._patterns = {key: tuple(globs) for key, globs in patterns.items()}
+        self._others = others
 
     async def decide(self, request: AccessRequest, ttl: float) -> Decision:  # noqa: ARG002 - nothing to keep
         """Whether one of the key's patterns matches the bucket."""
+        if self._others and request.token not in self._patterns:
+            return Decision(True, "allowed: no bucket patterns are listed with the key")
         for pattern in self._patterns.get(request.token, ()):
             if fnmatch.fnmatchcase(request.bucket, pattern):
                 return Decision(True, f"allowed: the key may use buckets {pattern!r}")
@@ -143,9 +146,7 @@ class AllOf:
         for part in self._parts[1:]:
             if not decision.allowed:
                 break
-            following = await part.decide(request, ttl)
-            cached = decision.cached and following.cached
-            decision = Decision(following.allowed, following.reason, cached)
+            decision = await part.decide(request, ttl)
         return decision
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from osp_gateway.cache import Entry, SingleFlightCache
-from osp_gateway.callables import CallableRunner, name_of
+from osp_gateway.callables import CallableRunner, failure, name_of
 from osp_gateway.s3.errors import S3Error
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Keystore:
         try:
             secret = await self._runner.call(self._fetcher, access_key)
         except Exception as error:
-            log.warning("hmac_fetcher %s failed: %s", name_of(self._fetcher), type(error).__name__, exc_info=error)
+            log.warning("hmac_fetcher %s failed: %s", name_of(self._fetcher), failure(error))
             raise S3Error.unavailable(
                 "The access key could not be looked up. Please try again.",
                 reason=f"hmac_fetcher failed: {type(error).__name__}",

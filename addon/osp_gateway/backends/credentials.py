@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials
 from osp_gateway.cache import Entry, SingleFlightCache
-from osp_gateway.callables import CallableRunner, CallTimeout, name_of
+from osp_gateway.callables import CallableRunner, CallTimeout, failure, name_of
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sigv4.keys import KeyPair
 
@@ -67,7 +67,7 @@ class BackendCredentials:
         except CallTimeout as error:
             raise _unavailable(str(error)) from error
         except Exception as error:
-            log.warning("%s failed for bucket %s: %s", name, bucket, type(error).__name__, exc_info=error)
+            log.warning("%s failed for bucket %s: %s", name, bucket, failure(error))
             raise _unavailable(f"{name} raised {type(error).__name__}") from error
         try:
             credentials, expires_at = read_credentials(answer)
@@ -91,7 +91,7 @@ def read_credentials(answer: object) -> tuple[Credentials, float | None]:
     """
     if isinstance(answer, str):
         text = answer.strip()
-        if not text.startswith("{"):
+        if not text.startswith(("{", "[")):
             return ApiKey(_text("the API key", text)), None
         try:
             answer = json.loads(text)
@@ -139,13 +139,22 @@ def _expiry(value: object) -> float | None:
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return _finite(value)
     if isinstance(value, str):
         try:
             return _expiry(datetime.fromisoformat(value))
         except ValueError:
             raise ValueError("expiration: expected ISO 8601") from None
     raise ValueError(f"expiration: expected a time, got {type(value).__name__}")
+
+
+def _finite(value: float) -> float:
+    try:
+        if math.isfinite(seconds := float(value)):
+            return seconds
+    except OverflowError:
+        pass  # said below, as for infinity
+    raise ValueError("expiration: expected a time, got a number that is none")
 
 
 def _unavailable(reason: str) -> S3Error:

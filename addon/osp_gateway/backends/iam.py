@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from cachetools import LRUCache
 
 from osp_gateway.s3.errors import S3Error
 
@@ -23,6 +26,7 @@ TOKEN_PATH: Final = "/identity/token"  # noqa: S105 - a path, not a token
 GRANT: Final = "urn:ibm:params:oauth:grant-type:apikey"
 RENEW_AFTER: Final = 0.8
 """A token is renewed in the background after this part of its life."""
+MAX_TOKENS: Final = 10_000
 ATTEMPTS: Final = 4
 FIRST_PAUSE_SECONDS: Final = 0.2
 RETRIED_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -62,7 +66,7 @@ class IamTokens:
         self._url = token_url(url)
         self._clock = clock
         self._first_pause = first_pause
-        self._tokens: dict[str, _Token] = {}
+        self._tokens: LRUCache[str, _Token] = LRUCache(MAX_TOKENS)
         self._flights: dict[str, asyncio.Task[_Token]] = {}
 
     async def token(self, api_key: str) -> str:
@@ -120,9 +124,10 @@ def _read_token(body: bytes, asked_at: float) -> _Token:
     try:
         answer: Any = json.loads(body)
         value, lifetime = answer["access_token"], float(answer["expires_in"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise _no_token("IAM's answer has no access_token and expires_in") from None
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or lifetime <= 0:
+    usable = isinstance(value, str) and value and value.isascii() and value.isprintable()
+    if not usable or not 0 < lifetime < math.inf:
         raise _no_token("IAM's answer has no usable access_token")
     return _Token(value, asked_at + lifetime * RENEW_AFTER, asked_at + lifetime)
 

@@ -71,9 +71,9 @@ class ResponseNames:
         if name == b"Location":
             return xml_text(self.location).encode() if "://" in value else text
         if name == b"Resource":
-            prefix = f"/{self.backend_bucket}"
-            if value == prefix or value.startswith(prefix + "/"):
-                return xml_text(f"/{self.client_bucket}{value[len(prefix) :]}").encode()
+            prefix = f"/{self.backend_bucket}".encode()
+            if text == prefix or text.startswith(prefix + b"/"):
+                return f"/{self.client_bucket}".encode() + text[len(prefix) :]
             return text
         return xml_text(self.client_bucket).encode() if value == self.backend_bucket else text
 

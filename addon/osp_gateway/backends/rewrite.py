@@ -8,7 +8,7 @@ from typing import Final
 
 from osp_gateway.backends.routes import Destination
 from osp_gateway.s3 import encoding
-from osp_gateway.s3.address import AddressingStyle, Resource, is_path_like
+from osp_gateway.s3.address import AddressingStyle, Resource, is_bucket_name, is_path_like
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header, RequestHead, is_reserved
@@ -18,6 +18,7 @@ HOP_BY_HOP: Final = frozenset(
     {
         "connection",
         "expect",
+        "http2-settings",
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",
@@ -49,9 +50,7 @@ REPLACED: Final = frozenset(
 )
 """Made anew for the backend."""
 
-_PATH_LIKE: Final = (
-    'A key with a "." or ".." segment, or of slashes alone, cannot be sent to a backend with path-style addressing.'
-)
+_MEANINGFUL: Final = frozenset({"cache-control", "expires"})
 _LEFT_BEHIND: Final = HOP_BY_HOP | PROXY_HEADERS | REPLACED
 
 
@@ -71,14 +70,15 @@ def read_copy_source(value: str) -> CopySource:
         S3Error: InvalidArgument (400); NotImplemented for access-point ARNs.
     """
     path, mark, query = value.partition("?")
-    if path.startswith("arn:"):
-        raise S3Error("NotImplemented", "Access points are not supported as a copy source.")
     try:
-        bucket, slash, key = encoding.decode(path).decode("utf-8").removeprefix("/").partition("/")
+        name = encoding.decode(path).decode("utf-8").removeprefix("/")
         version = encoding.parse_query(query)
     except ValueError as error:
         raise _bad_copy_source("it is not percent-encoded UTF-8") from error
-    if not (bucket and slash and key):
+    if name.startswith("arn:"):
+        raise S3Error("NotImplemented", "Access points are not supported as a copy source.")
+    bucket, _, key = name.partition("/")
+    if not (is_bucket_name(bucket) and key):
         raise _bad_copy_source('expected "bucket/key"')
     if mark and (len(version) != 1 or version[0][0] != "versionId"):
         raise _bad_copy_source("only versionId may follow the question mark")
@@ -93,10 +93,9 @@ def write_copy_source(source: CopySource, destination: Destination) -> str:
         destination: the source bucket on its backend.
 
     Raises:
-        S3Error: InvalidArgument, see `backend_path`.
+        S3Error: InvalidArgument, see `refuse_path_like`.
     """
-    if destination.style is AddressingStyle.PATH and is_path_like(source.key):
-        raise S3Error("InvalidArgument", _PATH_LIKE)
+    refuse_path_like(source.key, destination.style, "InvalidArgument")
     path = encoding.encode(f"{destination.bucket}/{source.key}".encode(), "/")
     return f"{path}?{encoding.join_query(source.version)}" if source.version else path
 
@@ -105,17 +104,29 @@ def _bad_copy_source(why: str) -> S3Error:
     return S3Error("InvalidArgument", f"Copy Source must mention the source bucket and key: {why}.")
 
 
+def refuse_path_like(key: str, style: AddressingStyle, code: str = "InvalidURI") -> None:
+    """Raise where a store that takes keys for paths would leave the bucket or the key that was authorized.
+
+    Raises:
+        S3Error: `code` under path style for keys with `.` and `..` segments and keys of slashes alone.
+    """
+    if style is AddressingStyle.PATH and is_path_like(key):
+        raise S3Error(
+            code,
+            'A key with a "." or ".." segment, or of slashes alone, cannot be sent to a backend with path-style '
+            "addressing.",
+        )
+
+
 def backend_path(resource: Resource, destination: Destination) -> str:
     """The canonical path on the backend.
 
     Raises:
-        S3Error: InvalidURI under path style for `.` and `..` segments and keys of slashes alone: a store that takes
-            keys for paths would leave the bucket or the key that was authorized.
+        S3Error: InvalidURI, see `refuse_path_like`.
     """
     if destination.style is AddressingStyle.VIRTUAL or not destination.bucket:
         return "/" + resource.canonical_key
-    if is_path_like(resource.canonical_key):
-        raise S3Error("InvalidURI", _PATH_LIKE)
+    refuse_path_like(resource.canonical_key, destination.style)
     bucket = encoding.encode(destination.bucket.encode())
     if not resource.canonical_key:
         return f"/{bucket}"
@@ -158,6 +169,6 @@ def _nominated(head: RequestHead) -> frozenset[str]:
         token.strip().lower() for value in head.fields["connection"] for token in value.split(",") if token.strip()
     )
     for name in names:
-        if is_reserved(name):
+        if is_reserved(name) or name in _MEANINGFUL or name.startswith(("content-", "if-")):
             raise S3Error.invalid_request(f"The Connection header must not name {name}.")
     return names

@@ -20,10 +20,11 @@ PLACEHOLDER_SUFFIX: Final = ".invalid"
 """A reverse target below this domain (RFC 2606) stands for: there is none."""
 
 _REGION_IN_HOST: Final = (
-    re.compile(r"s3[.-](?:dualstack\.|fips\.)?([a-z]{2}(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?\Z"),
+    re.compile(r"s3(?:-fips)?[.-](?:dualstack\.|fips\.)?([a-z]{2}(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?\Z"),
+    re.compile(r"[a-z0-9.-]+\.s3\.([a-z]{2}(?:-[a-z]+)+-\d+)\.vpce\.amazonaws\.com(?:\.cn)?\Z"),
     re.compile(r"s3\.(?:private\.|direct\.)?([a-z0-9-]+)\.cloud-object-storage\.appdomain\.cloud\Z"),
 )
-_DNS_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z").match
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z").match
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def resolve(route: BucketRoute, bucket: str, default: Endpoint | None) -> Destin
             "No backend is configured for this bucket.",
             reason=f"bucket {bucket!r} has no host and the listener no reverse target",
         )
-    name = route.backend_bucket or bucket
+    name = (route.backend_bucket or bucket) if bucket else ""
     return Destination(
         client_bucket=bucket,
         bucket=name,
@@ -183,9 +184,9 @@ def region_of(host: str) -> str | None:
 
 def preferred_style(bucket: str, endpoint: Endpoint) -> AddressingStyle:
     """Virtual-hosted style, but for what cannot be a host name: IP addresses, unusual buckets, dots under TLS."""
-    if is_ip_address(endpoint.host) or not all(_DNS_BUCKET(part) or len(part) < 3 for part in bucket.split(".")):
+    if is_ip_address(endpoint.host) or not all(_LABEL(label) for label in bucket.split(".")):
         return AddressingStyle.PATH
-    if bucket != bucket.lower() or "_" in bucket or (endpoint.tls and "." in bucket):
+    if endpoint.tls and "." in bucket:
         return AddressingStyle.PATH
     return AddressingStyle.VIRTUAL
 

@@ -18,8 +18,8 @@ from osp_gateway.backends.http_client import Urllib3Poster
 from osp_gateway.config import ConfigError, Settings
 from osp_gateway.gateway import Forward, Gateway, Verdict, refuse
 from osp_gateway.mitm.desk import Desk, Gate, GatedReader
+from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.tls import ServerCertificate, start_upstream
-from osp_gateway.mitm.transport import ListenerLayer
 from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response_of
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.s3.errors import S3Error
@@ -36,12 +36,15 @@ class OspAddon:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
+        """Raise `ConfigError` where the settings' certificate cannot be used."""
         self._gateway: Gateway | None = None
         self._certificate: ServerCertificate | None = None
         self._tls_ports: frozenset[int] = frozenset()
         self._server_name = "osp"
-        self._settings = settings
+        self._running = False
         self._desk = Desk(refuse=self._refuse)
+        if settings is not None:
+            self._use(settings)
 
     # Life
 
@@ -70,11 +73,10 @@ class OspAddon:
             self._desk.preview = ctx.options.osp_preview * 1024
         if "osp_config" in updated and ctx.options.osp_config:
             self._read_config(Path(ctx.options.osp_config))
-        elif self._settings is not None and self._gateway is None:
-            self._use(self._settings)
 
     def running(self) -> None:
         """Say so where nothing can work."""
+        self._running = True
         if self._gateway is None:
             log.error("osp_config is not set: expected --set osp_config=FILE (.py or .toml)")
 
@@ -90,14 +92,17 @@ class OspAddon:
         except ConfigError as error:
             for problem in error.problems:
                 log.error("%s: %s", path, problem)  # noqa: TRY400 - one line per mistake, no trace
-            raise exceptions.OptionsError(f"{path}: the configuration cannot be used") from error
+            if self._running:
+                raise exceptions.OptionsError(f"{path}: the configuration cannot be used") from None
+            # mitmproxy would print a trace with source lines, which may hold secrets, and listen before it ends.
+            raise SystemExit(1) from None
 
     def _use(self, settings: Settings) -> None:
         if settings.cert_path and settings.key_path:
             try:
                 self._certificate = ServerCertificate(settings.cert_path, settings.key_path)
             except ValueError as error:
-                raise ConfigError([str(error)]) from error
+                raise ConfigError([str(error)]) from None
         self._tls_ports = frozenset(listener.port for listener in settings.listeners if listener.tls)
         self._server_name = settings.server_name
         self._gateway = Gateway(settings, Urllib3Poster())

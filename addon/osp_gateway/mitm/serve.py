@@ -29,23 +29,23 @@ def start_server(config: ProxyServerConfig) -> None:
         config: the configuration; its `http_port` and `https_port` are listened on.
 
     Raises:
-        ConfigError: it names no port.
+        ConfigError: it names no port, or its certificate cannot be used.
         SystemExit: the ports could not be opened.
     """
     configfile.capture(config)
     settings = config.settings
     if not settings.listeners:
         raise ConfigError(["http_port, https_port: both missing, expected at least one"])
-    asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, OspAddon(settings)))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, addon: OspAddon) -> None:
     _log_to_stderr()
     master = Master(options.Options())
     master.addons.add(
         core.Core(),
         proxyserver.Proxyserver(),
-        OspAddon(settings),
+        addon,
         next_layer.NextLayer(),
         tlsconfig.TlsConfig(),
         errorcheck.ErrorCheck(),

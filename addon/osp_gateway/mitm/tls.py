@@ -28,10 +28,10 @@ class ServerCertificate:
             context.use_certificate_chain_file(str(cert_path))
             context.use_privatekey_file(str(key_path))
             context.check_privatekey()
-        except SSL.Error as error:
+        except SSL.Error:
             raise ValueError(
                 "cert_path, key_path: expected a PEM certificate chain and its unencrypted PEM key"
-            ) from error
+            ) from None
         context.set_alpn_select_callback(_select_alpn)
         self._context = context
 

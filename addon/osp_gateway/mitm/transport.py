@@ -1,4 +1,4 @@
-"""How requests travel: subclasses of mitmproxy's HTTP layers.
+"""How a request travels: a subclass of mitmproxy's layer for one request and its response.
 
 mitmproxy reads a request's body to its end before it lets an addon answer, and streams without looking back.
 A gateway must refuse on the head alone, and must break off a request whose body turns out wrong. So the layer
@@ -17,19 +17,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any, Final
 
-from mitmproxy import connection, http
-from mitmproxy.net.tls import starts_like_tls_record
-from mitmproxy.proxy import commands, events, layer, tunnel
+from mitmproxy import http
+from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers import tls
 from mitmproxy.proxy.layers.http import (
     DropStream,
-    GetHttpConnection,
-    HttpLayer,
-    HTTPMode,
     HttpStream,
     SendHttp,
 )
@@ -47,9 +41,9 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRequestHook, HttpResponseHook
 
-from osp_gateway.backends.routes import Destination
 from osp_gateway.gateway import Forward
 from osp_gateway.mitm.desk import Desk, UpstreamTrust
+from osp_gateway.mitm.upstream import GetUpstream, dial_host, server_name, upstream_request
 from osp_gateway.s3.errors import S3Error
 
 log = logging.getLogger(__name__)
@@ -60,52 +54,6 @@ DRAIN_OCTETS: Final = 16 * 1024 * 1024
 DRAIN_SECONDS: Final = 5.0
 """How much, and for how long, a refused body is read and thrown away, so that the client can see the answer."""
 Commands = Generator[commands.Command, Any, None]
-
-
-@dataclass
-class GetUpstream(GetHttpConnection):
-    """A connection to a backend, shared only among requests that judge its certificate alike."""
-
-    trust: UpstreamTrust | None = None
-    desk: Desk | None = None
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def connection_spec_matches(self, connection: connection.Connection) -> bool:
-        """Whether an open connection will do."""
-        return (
-            super().connection_spec_matches(connection)
-            and self.desk is not None
-            and self.desk.trust.get(connection) == self.trust  # type: ignore[call-overload]
-        )
-
-
-class GatewayHttpLayer(HttpLayer):
-    """One client connection."""
-
-    def __init__(self, context: Context, desk: Desk) -> None:
-        super().__init__(context, HTTPMode.transparent)
-        self.desk = desk
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        try:
-            yield from super()._handle_event(event)
-        except Exception:
-            log.exception("a client connection failed and is closed")
-            yield commands.CloseConnection(self.context.client)
-
-    def make_stream(self, stream_id: int) -> Commands:
-        """A stream for each request."""
-        self.streams[stream_id] = GatewayStream(self.context.fork(), stream_id, self.desk)
-        yield from self.event_to_child(self.streams[stream_id], events.Start())
-
-    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
-        """Note of each new backend connection how its certificate is to be judged."""
-        for command in super().get_connection(event, reuse=reuse):
-            if isinstance(command, commands.OpenConnection) and isinstance(event, GetUpstream) and event.trust:
-                self.desk.trust[command.connection] = event.trust
-            yield command
 
 
 class GatewayStream(HttpStream):
@@ -312,6 +260,13 @@ class GatewayStream(HttpStream):
         self.response_begun = True
         yield from super().send_response(already_streamed)
 
+    def flow_done(self) -> Commands:
+        """mitmproxy uses a connection to the backend for one request of an HTTP/2 client only, and allows five."""
+        yield from super().flow_done()
+        if self.flow.request.is_http2 and self.upstream_open:
+            self.upstream_open = False
+            yield commands.CloseConnection(self.context.server)
+
     # Ends
 
     def break_off(self, error: S3Error) -> Commands:
@@ -368,70 +323,6 @@ class GatewayStream(HttpStream):
         yield DropStream(self.stream_id)
 
 
-class ListenerLayer(layer.Layer):
-    """The first layer above a reverse-mode listener: waits until TLS and plain HTTP can be told apart."""
-
-    def __init__(self, context: Context, desk: Desk) -> None:
-        super().__init__(context)
-        self.desk = desk
-        self.waiting: list[events.Event] = []
-        self.received = b""
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        self.waiting.append(event)
-        if isinstance(event, events.DataReceived) and event.connection == self.context.client:
-            self.received += event.data
-            if len(self.received) >= 3:
-                yield from self.hand_over()
-        elif isinstance(event, events.ConnectionClosed) and event.connection == self.context.client:
-            yield commands.CloseConnection(self.context.client)
-
-    def hand_over(self) -> Commands:
-        """Put the stack in place and pass on what arrived so far."""
-        stack = tunnel.LayerStack()
-        if starts_like_tls_record(self.received):
-            stack /= tls.ClientTLSLayer(self.context)
-        stack /= GatewayHttpLayer(self.context, self.desk)
-        child = stack[0]
-        waiting, self.waiting = self.waiting, []
-        self._handle_event = child.handle_event  # type: ignore[method-assign]
-        for event in waiting:
-            yield from child.handle_event(event)
-
-
-def upstream_request(forward: Forward) -> http.Request:
-    """The request as the backend gets it."""
-    destination = forward.destination
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in forward.headers]
-    return http.Request(
-        host=destination.endpoint.host,
-        port=destination.endpoint.port,
-        method=forward.method.encode("latin-1"),
-        scheme=b"https" if destination.endpoint.tls else b"http",
-        authority=b"",
-        path=forward.target.encode("latin-1"),
-        http_version=b"HTTP/1.1",
-        headers=http.Headers(headers),
-        content=None,
-        trailers=None,
-        timestamp_start=time.time(),
-        timestamp_end=None,
-    )
-
-
-def server_name(destination: Destination) -> str:
-    """The name that the backend's certificate must carry."""
-    authority = destination.authority
-    if authority.startswith("["):
-        return authority[1 : authority.index("]")]
-    return authority.partition(":")[0]
-
-
-def dial_host(name: str) -> str:
-    """The address to connect to: `localhost` and names below it are loopback (RFC 6761, section 6.3)."""
-    return "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else name
-
-
 def _expects_continue(request: http.Request) -> bool:
     expectation: str = request.headers.get("expect", "")
     return expectation.lower() == "100-continue"
@@ -445,6 +336,3 @@ def _unreachable(problem: str) -> S3Error:
     if "ertificate" in problem or "hostname mismatch" in problem.lower():
         return S3Error.unavailable("The backend's certificate could not be verified.", reason=problem)
     return S3Error.unavailable("The backend cannot be reached. Please try again.", reason=problem)
-
-
-__all__ = ["GatewayHttpLayer", "GatewayStream", "GetUpstream", "ListenerLayer"]

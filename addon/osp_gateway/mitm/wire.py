@@ -128,7 +128,8 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
     kept = tuple([field for field in fields if field[0].lower() not in _connection_headers(flow)])
     names, rewriter = forward.names, None
     if _may_name_the_backend(forward, response.status_code):
-        kept = tuple([_mapped_location(field, names) for field in kept])
+        if response.status_code < 300:
+            kept = tuple([_mapped_location(field, names) for field in kept])
         if _has_body(flow, response) and names.concerns(forward.operation, response.status_code, _by_name(kept)):
             rewriter = XmlNameRewriter(names)
             kept = _with_unknown_length(kept, flow)
@@ -184,4 +185,9 @@ def _with_fields(response: http.Response, fields: Fields) -> http.Response:
 
 
 def _has_body(flow: http.HTTPFlow, response: http.Response) -> bool:
-    return flow.request.method != "HEAD" and response.status_code not in (204, 304)
+    empty = response.status_code in (204, 304) or (b"content-length", b"0") in _lower_names(response.headers.fields)
+    return flow.request.method != "HEAD" and not empty
+
+
+def _lower_names(fields: Fields) -> Fields:
+    return tuple([(name.lower(), value) for name, value in fields])

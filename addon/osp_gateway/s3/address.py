@@ -79,7 +79,7 @@ def locate(path: str, host: str, domains: tuple[str, ...]) -> Resource:
         style = AddressingStyle.PATH
         encoded_bucket, _, canonical_key = canonical[1:].partition("/")
         bucket = _text(encoded_bucket)
-    if (bucket or canonical_key) and not _BUCKET(bucket):
+    if (bucket or canonical != "/") and not is_bucket_name(bucket):
         raise S3Error("InvalidBucketName", "The specified bucket is not valid.", details={"BucketName": bucket})
     key = _text(canonical_key)
     if len(key) * 4 > MAX_KEY_OCTETS and len(key.encode()) > MAX_KEY_OCTETS:
@@ -87,12 +87,19 @@ def locate(path: str, host: str, domains: tuple[str, ...]) -> Resource:
     return Resource(bucket, key, style, canonical, canonical_key)
 
 
+def is_bucket_name(name: str) -> bool:
+    """Whether a bucket could have this name: old S3 buckets and other stores allow more than today's S3."""
+    return _BUCKET(name) is not None
+
+
 # Clients repeat their Host header: 0.1 us instead of 2.
 @lru_cache(maxsize=1024)
 def bucket_of_host(host: str, domains: tuple[str, ...]) -> str | None:
     """The bucket that a Host header names, or None where it names none."""
     name = split_port(host)[0].lower()
-    for domain in domains:
+    if name in domains:
+        return None
+    for domain in sorted(domains, key=len, reverse=True):
         if name.endswith(domain) and name[-len(domain) - 1 : -len(domain)] == ".":
             return name[: -len(domain) - 1]
     return None

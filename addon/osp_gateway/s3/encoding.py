@@ -82,4 +82,4 @@ def parse_query(query: str) -> tuple[Pair, ...]:
 
 def join_query(pairs: tuple[Pair, ...]) -> str:
     """A query string of encoded pairs; a name without a value is written alone, as S3 writes `?uploads`."""
-    return "&".join([f"{name}={value}" if value else name for name, value in pairs])
+    return "&".join([f"{name}={value}" if value or not name else name for name, value in pairs])

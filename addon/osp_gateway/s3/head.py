@@ -74,13 +74,14 @@ class RequestHead:
         for name, values in self.fields.items():
             if len(values) > 1 and is_reserved(name):
                 raise S3Error.invalid_request(f"The header {name} was given {len(values)} times, expected one.")
-            if "_" in name and is_reserved(name.replace("_", "-")):
+            if "_" in name and not name.startswith("x-amz-meta-") and is_reserved(name.replace("_", "-")):
                 raise S3Error.invalid_request(f"The header name {name} is not allowed: write it with hyphens.")
-        if _is_broken("".join([value for _, value in self.headers])):
+        if is_broken("".join([value for _, value in self.headers])):
             raise S3Error.invalid_request("The value of a header contains a line break or NUL.")
 
 
-def _is_broken(value: str) -> bool:
+def is_broken(value: str) -> bool:
+    """Whether a header's value would not stay within its line."""
     return "\r" in value or "\n" in value or "\0" in value
 
 

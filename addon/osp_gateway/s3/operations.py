@@ -30,7 +30,8 @@ NOT_FORWARDED: Final[Mapping[str, str]] = {
 """Operations that no authorizer can allow, each with its reason."""
 
 _AMBIGUOUS: Final = {"ListDirectoryBuckets"}
-_SAFE_UNKNOWN: Final = frozenset({"encoding-type", "fetch-owner", "x-id"})
+_SAFE_UNKNOWN: Final = frozenset({"allow-unordered", "encoding-type", "fetch-owner"})
+"""Parameters of listings that stores take beyond the model; `x-...` is for clients' own use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +120,16 @@ class OperationTable:
         if copies and not operation.copies:
             raise S3Error("InvalidArgument", f"{operation.name} does not take the header {COPY_SOURCE}.")
         for name, value in query.items():
+            if name in operation.required and not value:
+                raise S3Error("InvalidArgument", f"The query parameter {name} must not be empty.")
             if name in operation.accepted:
                 continue
             if name in self._marks:
                 raise S3Error(
                     "InvalidArgument", f"Conflicting query string parameters: {name} is not part of {operation.name}."
                 )
-            if not value and name not in _SAFE_UNKNOWN:
-                raise S3Error("NotImplemented", f"The subresource {name} is not known to this gateway.")
+            if name not in _SAFE_UNKNOWN and not name.lower().startswith("x-"):
+                raise S3Error("NotImplemented", f"The query parameter {name} is not known to this gateway.")
 
 
 _POST_FORM: Final = Operation(POST_OBJECT, "POST", Scope.BUCKET, frozenset(), frozenset(), frozenset(), copies=False)

@@ -17,7 +17,7 @@ from typing import Final
 
 from osp_gateway.s3.encoding import Pair, decode
 from osp_gateway.s3.errors import S3Error
-from osp_gateway.s3.head import RequestHead
+from osp_gateway.s3.head import RequestHead, is_broken
 from osp_gateway.sigv4.canonical import ALGORITHM, TERMINATOR, UNSIGNED_PAYLOAD
 
 SERVICE: Final = "s3"
@@ -42,6 +42,7 @@ _AUTH_PARAMETERS_LOWER: Final = frozenset(name.lower() for name in AUTH_PARAMETE
 
 _HEX_SIGNATURE: Final = re.compile(r"[0-9a-f]{64}\Z").match
 _SIGNED_HEADERS: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+(;[!#$%&'*+\-.^_`|~0-9a-z]+)*\Z").match
+_HOISTED_NAME: Final = re.compile(r"x-amz-(?:meta-[0-9a-z._~-]+|[0-9a-z-]+)\Z").match
 _DATE: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z\Z").match
 
 
@@ -167,14 +168,16 @@ def _read_presigned(head: RequestHead, query: tuple[Pair, ...], now: float) -> C
                 "ServerTime": iso_time(now),
             },
         )
-    header_hash = head.get(CONTENT_SHA256)
+    header_hash, query_hash = head.get(CONTENT_SHA256), parameters.get("X-Amz-Content-Sha256")
+    if header_hash and query_hash and header_hash != query_hash:
+        raise S3Error("InvalidArgument", "x-amz-content-sha256 differs between the query and the header.")
     return Claim(
         access_key=access_key,
         amz_date=amz_date,
         region=region,
         signed_headers=signed,
         signature=parameters["X-Amz-Signature"],
-        payload_hash=parameters.get("X-Amz-Content-Sha256") or header_hash or UNSIGNED_PAYLOAD,
+        payload_hash=query_hash or header_hash or UNSIGNED_PAYLOAD,
         query=tuple(pair for pair in query if pair[0] != "X-Amz-Signature"),
         expires=expires,
         session_token=parameters.get("X-Amz-Security-Token") or head.get("x-amz-security-token"),
@@ -323,7 +326,9 @@ def _header_date(head: RequestHead) -> str:
         if _DATE(date):
             return date
         try:
-            return parsedate_to_datetime(date).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+            moment = parsedate_to_datetime(date)
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            return moment.strftime("%Y%m%dT%H%M%SZ")
         except (ValueError, OverflowError):
             pass  # said below, as for a missing date
     raise S3Error.access_denied(message="AWS authentication requires a valid Date or x-amz-date header")
@@ -360,10 +365,14 @@ def hoisted_headers(query: tuple[Pair, ...]) -> Mapping[str, str]:
     hoisted: dict[str, str] = {}
     for name, value in query:
         lower = name.lower()
-        if lower.startswith("x-amz-") and name not in AUTH_PARAMETERS:
-            if lower in hoisted:
-                raise S3Error("InvalidArgument", f"The query parameter {name} was given more than once.")
-            hoisted[lower] = decode(value).decode("latin-1")
+        if not lower.startswith("x-amz-") or name in AUTH_PARAMETERS:
+            continue
+        text = decode(value).decode("latin-1")
+        if lower in hoisted:
+            raise S3Error("InvalidArgument", f"The query parameter {name} was given more than once.")
+        if not _HOISTED_NAME(lower) or is_broken(text):
+            raise S3Error("InvalidArgument", f"The query parameter {name} cannot stand for one header.")
+        hoisted[lower] = text
     return hoisted
 
 

@@ -322,8 +322,8 @@ async def test_after_the_first_no_nobody_else_is_asked() -> None:
     assert (decision.reason, last.asked) == ("the second", 0)
 
 
-@pytest.mark.parametrize(("cached", "expected"), [((True, True), True), ((True, False), False), ((False, True), False)])
-async def test_a_decision_is_remembered_only_where_all_of_it_was(cached: tuple[bool, bool], expected: bool) -> None:
+@pytest.mark.parametrize(("cached", "expected"), [((True, True), True), ((True, False), False), ((False, True), True)])
+async def test_a_decision_is_as_remembered_as_its_deciding_part(cached: tuple[bool, bool], expected: bool) -> None:
     decision = await AllOf([Says(True, cached=c) for c in cached]).decide(REQUEST, 60)
     assert decision.cached is expected
 

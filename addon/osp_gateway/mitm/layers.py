@@ -1,0 +1,109 @@
+"""The layers of a client connection, put in place from the `next_layer` hook."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from typing import Any
+
+from mitmproxy.connection import Server
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import commands, events, layer, tunnel
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import tls
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    GetHttpConnectionCompleted,
+    HttpLayer,
+    HTTPMode,
+)
+
+from osp_gateway.mitm.desk import Desk
+from osp_gateway.mitm.transport import GatewayStream
+from osp_gateway.mitm.upstream import GetUpstream, UpstreamClient
+
+log = logging.getLogger(__name__)
+
+Commands = Generator[commands.Command, Any, None]
+
+
+class ListenerLayer(layer.Layer):
+    """The first layer above a reverse-mode listener: waits until TLS and plain HTTP can be told apart."""
+
+    def __init__(self, context: Context, desk: Desk) -> None:
+        super().__init__(context)
+        self.desk = desk
+        self.waiting: list[events.Event] = []
+        self.received = b""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        self.waiting.append(event)
+        if isinstance(event, events.DataReceived) and event.connection == self.context.client:
+            self.received += event.data
+            if len(self.received) >= 3:
+                yield from self.hand_over()
+        elif isinstance(event, events.ConnectionClosed) and event.connection == self.context.client:
+            yield commands.CloseConnection(self.context.client)
+
+    def hand_over(self) -> Commands:
+        """Put the stack in place and pass on what arrived so far."""
+        stack = tunnel.LayerStack()
+        if starts_like_tls_record(self.received):
+            stack /= tls.ClientTLSLayer(self.context)
+        stack /= GatewayHttpLayer(self.context, self.desk)
+        child = stack[0]
+        waiting, self.waiting = self.waiting, []
+        self._handle_event = child.handle_event  # type: ignore[method-assign]
+        for event in waiting:
+            yield from child.handle_event(event)
+
+
+class GatewayHttpLayer(HttpLayer):
+    """One client connection: a `GatewayStream` for each request, and the connections to backends."""
+
+    def __init__(self, context: Context, desk: Desk) -> None:
+        super().__init__(context, HTTPMode.transparent)
+        self.desk = desk
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        try:
+            yield from super()._handle_event(event)
+        except Exception:
+            log.exception("a client connection failed and is closed")
+            yield commands.CloseConnection(self.context.client)
+
+    def make_stream(self, stream_id: int) -> Commands:
+        """A stream for each request."""
+        self.streams[stream_id] = GatewayStream(self.context.fork(), stream_id, self.desk)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
+        """An open connection that will do, or a new one.
+
+        The parent's method without upstream proxies, QUIC and HTTP/2 towards the backend, and with each new
+        connection's trust on record before anything happens on it.
+        """
+        assert isinstance(event, GetUpstream)
+        assert event.trust is not None
+        # mitmproxy closes a backend's connection after one request of an HTTP/2 client.
+        usable = reuse and self.context.client.alpn != b"h2"
+        for connection in self.connections if usable else ():
+            if not event.connection_spec_matches(connection):
+                continue
+            if connection in self.waiting_for_establishment:
+                self.waiting_for_establishment[connection].append(event)
+                return
+            if connection.connected and not connection.error:
+                stream = self.command_sources.pop(event)
+                yield from self.event_to_child(stream, GetHttpConnectionCompleted(event, (connection, None)))
+                return
+        context = self.context.fork()
+        context.server = Server(address=event.address, transport_protocol="tcp")
+        self.desk.trust[context.server] = event.trust
+        stack = tunnel.LayerStack()
+        if event.tls:
+            stack /= tls.ServerTLSLayer(context)
+        stack /= UpstreamClient(context)
+        self.connections[context.server] = stack[0]
+        self.waiting_for_establishment[context.server].append(event)
+        yield from self.event_to_child(stack[0], events.Start())

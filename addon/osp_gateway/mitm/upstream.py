@@ -1,0 +1,104 @@
+"""Connections to backends: which one a request may ride on, and what is read from it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mitmproxy import connection, http
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.layers.http import GetHttpConnection, HttpClient, RegisterHttpConnection
+from mitmproxy.proxy.layers.http._http1 import Http1Client
+
+from osp_gateway.backends.routes import Destination
+from osp_gateway.gateway import Forward
+from osp_gateway.mitm.desk import Desk, UpstreamTrust
+
+Commands = Generator[commands.Command, Any, None]
+
+_INTERIM: Final = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r\n]").match
+
+
+@dataclass
+class GetUpstream(GetHttpConnection):
+    """A connection to a backend, shared only among requests that judge its certificate alike."""
+
+    trust: UpstreamTrust | None = None
+    desk: Desk | None = None
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def connection_spec_matches(self, connection: connection.Connection) -> bool:
+        """Whether an open connection will do."""
+        return (
+            super().connection_spec_matches(connection)
+            and self.desk is not None
+            and self.desk.trust.get(connection) == self.trust  # type: ignore[call-overload]
+        )
+
+
+class UpstreamHttp1(Http1Client):
+    """HTTP/1.1 with a backend, whose interim responses (100, 103) are not taken for the answer.
+
+    The gateway has answered its client's `Expect` itself and S3 has no use for early hints: they are dropped, as
+    RFC 9110, section 15.2, lets a proxy do with what it did not ask for. 101 is none of them, see `GatewayStream`.
+    """
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        """Skip interim heads, then read the response's."""
+        if isinstance(event, events.DataReceived) and self.request is not None:
+            while _INTERIM(bytes(self.buf)):
+                if self.buf.maybe_extract_lines() is None:
+                    return  # the rest of the interim head has yet to come
+            if not self.buf:
+                return
+        yield from super().read_headers(event)
+
+
+class UpstreamClient(HttpClient):
+    """Opens the connection; S3 is spoken over HTTP/1.1."""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        problem: str | None = yield commands.OpenConnection(self.context.server)
+        if not problem:
+            self.child_layer = UpstreamHttp1(self.context)
+            self._handle_event = self.child_layer.handle_event  # type: ignore[method-assign]
+            yield from self.child_layer.handle_event(event)
+        yield RegisterHttpConnection(self.context.server, problem)
+
+
+def upstream_request(forward: Forward) -> http.Request:
+    """The request as the backend gets it."""
+    destination = forward.destination
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in forward.headers]
+    return http.Request(
+        host=destination.endpoint.host,
+        port=destination.endpoint.port,
+        method=forward.method.encode("latin-1"),
+        scheme=b"https" if destination.endpoint.tls else b"http",
+        authority=b"",
+        path=forward.target.encode("latin-1"),
+        http_version=b"HTTP/1.1",
+        headers=http.Headers(headers),
+        content=None,
+        trailers=None,
+        timestamp_start=time.time(),
+        timestamp_end=None,
+    )
+
+
+def server_name(destination: Destination) -> str:
+    """The name that the backend's certificate must carry."""
+    authority = destination.authority
+    if authority.startswith("["):
+        return authority[1 : authority.index("]")]
+    return authority.partition(":")[0]
+
+
+def dial_host(name: str) -> str:
+    """The address to connect to: `localhost` and names below it are loopback (RFC 6761, section 6.3)."""
+    return "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else name
