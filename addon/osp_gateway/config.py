@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from osp_gateway.backends.bodies import PayloadMode
 from osp_gateway.backends.iam import DEFAULT_URL
 from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint
 from osp_gateway.callables import positional_parameters, required_keywords
@@ -50,7 +51,7 @@ class Settings:
 
     `keystore` maps client access keys to secrets; `key_buckets` maps them to the bucket patterns listed with
     them; `cert_path` and `key_path` are PEM files for TLS listeners, or None for a certificate that mitmproxy
-    makes.
+    makes. Timeouts are in seconds.
     """
 
     routes: tuple[BucketRoute, ...]
@@ -65,6 +66,9 @@ class Settings:
     cert_path: Path | None
     key_path: Path | None
     skip_signature_validation: bool
+    allow_anonymous: bool
+    connect_timeout: float
+    read_timeout: float
     max_presign_uses: int | None
     server_name: str
     domains: tuple[str, ...]
@@ -80,6 +84,7 @@ def _not_a_bool(value: object) -> object:
 _Port = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=1, le=65535)]
 _ListenPort = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=0, le=65535)]
 _Ttl = Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0, allow_inf_nan=False)]
+_Seconds = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, allow_inf_nan=False)]
 _Count = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=1)]
 _Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._:\-]+$")]
 _BucketName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
@@ -102,6 +107,7 @@ class _Bucket(_Model):
     is_tls_enabled: bool | None = None
     bucket: _BucketName | None = None
     verify: bool | None = None
+    payload: PayloadMode = "auto"
 
 
 class _Key(_Model):
@@ -121,6 +127,9 @@ class _Server(_Model):
     threads: _Count = 1
     verify: bool = True
     skip_signature_validation: bool = False
+    allow_anonymous: bool = False
+    connect_timeout: _Seconds = 10.0
+    read_timeout: _Seconds = 60.0
     max_presign_url_usage_attempts: _Count | None = None
     server_name: Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")] = "osp"
     domains: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-]*$")], ...] = DEFAULT_DOMAINS
@@ -131,7 +140,7 @@ class ProxyServerConfig:
 
     Args:
         cos_map: bucket name or glob -> dict with `host`, `port`, optional `region`, `apikey`, `access_key`,
-            `secret_key`, `ttl` (seconds), `addressing_style`, `is_tls_enabled`, `bucket`, `verify`.
+            `secret_key`, `ttl` (seconds), `addressing_style`, `is_tls_enabled`, `bucket`, `verify`, `payload`.
         bucket_creds_fetcher: `(token, bucket)` -> credentials, for buckets that have none in the map.
         validator: `(token, bucket)` or `(token, bucket, request)` -> bool.
         http_port: port for plain HTTP; 0 lets the kernel choose.
@@ -147,6 +156,10 @@ class ProxyServerConfig:
         key_path: its PEM key; default `TLS_KEY_PATH`.
         listen_host: address to listen on; default all.
         domains: domains below which the first label names a bucket; default `osp.localhost`.
+        allow_anonymous: True asks the validator about unsigned requests, with an empty token, and forwards those that
+            it allows without a signature.
+        connect_timeout: seconds for a connection to a backend, TLS handshake included; default 10.
+        read_timeout: seconds without any progress after which a request is given up; default 60.
 
     Raises:
         ConfigError: with one line per mistake.
@@ -172,6 +185,9 @@ class ProxyServerConfig:
         key_path: str | os.PathLike[str] | None = None,
         listen_host: str | None = None,
         domains: Sequence[str] | None = None,
+        allow_anonymous: bool | None = None,
+        connect_timeout: float | None = None,
+        read_timeout: float | None = None,
     ) -> None:
         written = {
             "cos_map": _without_none(cos_map),
@@ -187,6 +203,9 @@ class ProxyServerConfig:
             "key_path": key_path or os.environ.get("TLS_KEY_PATH") or None,
             "listen_host": listen_host,
             "domains": domains,
+            "allow_anonymous": allow_anonymous,
+            "connect_timeout": connect_timeout,
+            "read_timeout": read_timeout,
         }
         callables = {
             "bucket_creds_fetcher": (bucket_creds_fetcher, 2, 2),
@@ -378,6 +397,9 @@ def _settings(
         cert_path=model.cert_path,
         key_path=model.key_path,
         skip_signature_validation=model.skip_signature_validation,
+        allow_anonymous=model.allow_anonymous,
+        connect_timeout=model.connect_timeout,
+        read_timeout=model.read_timeout,
         max_presign_uses=model.max_presign_url_usage_attempts,
         server_name=model.server_name,
         domains=tuple(domain.lower() for domain in model.domains),
@@ -407,6 +429,7 @@ def _route(name: str, bucket: _Bucket, verify: bool) -> BucketRoute:
         verify=verify if bucket.verify is None else bucket.verify,
         ttl=bucket.ttl,
         credentials=credentials,
+        payload=bucket.payload,
     )
 
 

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
@@ -27,6 +28,7 @@ from osp_gateway.access.authorizer import (
 )
 from osp_gateway.access.keystore import Keystore
 from osp_gateway.access.presign import PresignUses
+from osp_gateway.backends.bodies import BodyPlan, BodyRequest, Signer, plan_body, resolve_mode
 from osp_gateway.backends.credentials import BackendCredentials
 from osp_gateway.backends.iam import HttpPost, IamTokens
 from osp_gateway.backends.responses import ResponseNames
@@ -58,10 +60,11 @@ from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, O
 from osp_gateway.s3.xml import bucket_list
 from osp_gateway.sigv4 import claims
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
+from osp_gateway.sigv4.chunk_signing import ChunkChain, HmacChain
 from osp_gateway.sigv4.claims import Claim
 from osp_gateway.sigv4.keys import SigningKeys
-from osp_gateway.sigv4.payload import BodyCodec, HeldBody, codec_for
-from osp_gateway.sigv4.sign import sign_headers
+from osp_gateway.sigv4.payload import BodyCodec
+from osp_gateway.sigv4.sign import Signed, sign_head
 from osp_gateway.sigv4.verify import verify
 
 log = logging.getLogger(__name__)
@@ -116,7 +119,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Send this on: `method`, `target` (path and query) and `headers` to `destination`, the body through `body`.
+    """Send this on: `method` and `target` (path and query) to `destination`, the body through the plan's codec.
 
     Where there is a `batch`, the body comes out of its codec whole, and `Gateway.judge_batch` must be asked about it
     before anything is sent.
@@ -126,11 +129,20 @@ class Forward:
     destination: Destination
     method: str
     target: str
-    headers: tuple[Header, ...] = field(repr=False)
-    body: BodyCodec = field(repr=False)
+    plan: BodyPlan = field(repr=False)
     operation: str
     names: ResponseNames
     batch: Batch | None = None
+
+    @property
+    def body(self) -> BodyCodec:
+        """What stands between the client's body and the store's."""
+        return self.plan.codec
+
+    @property
+    def headers(self) -> tuple[Header, ...]:
+        """The signed headers, made anew at each call; see `BodyPlan.compose` for when."""
+        return self.plan.compose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +208,8 @@ class _Identified:
     query: tuple[Pair, ...]
     hoisted: Mapping[str, str]
     payload_hash: str
+    secret: str | None = field(default=None, repr=False)
+    anonymous: bool = False
 
 
 class Gateway:
@@ -245,8 +259,6 @@ class Gateway:
         operation = self._name(case, resource, identified)
         if operation.name == "ListBuckets" and self._routes.catch_all is None:
             return await self._list_buckets(case, identified)
-        body = _body_codec(head, identified.payload_hash)
-        batch = None
         bucket = resource.bucket or "*"
         route = (self._routes.catch_all if not resource.bucket else None) or self._routes.find(bucket)
         request = self._access_request(case, resource, identified, operation)
@@ -254,20 +266,32 @@ class Gateway:
         source = await self._copy_source(case, identified, operation, route)
         self._count_presigned_use(identified.claim)
         destination = self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
-        if operation.name == DELETE_OBJECTS:
-            body, batch = HeldBody(body, MAX_BODY_OCTETS), Batch(head, request, route.ttl, destination.style)
         case.upstream = f"{destination.authority} ({destination.bucket or '/'})"
-        credentials = await self._credentials.get(route, identified.token, bucket)
+        credentials = await self._backend_credentials(route, identified, bucket)
         path = backend_path(resource, destination)
         headers = backend_headers(head, destination, identified.hoisted, source)
-        signed = await self._sign(head.method, path, identified, headers, destination, credentials)
+        signer = await self._signer(head.method, path, identified, destination, credentials)
+        batch = None
+        if operation.name == DELETE_OBJECTS:
+            batch = Batch(head, request, route.ttl, destination.style)
+        plan = plan_body(
+            BodyRequest(
+                identified.payload_hash,
+                head.fields,
+                operation.name,
+                partial(self._client_chain, identified),
+                hold=MAX_BODY_OCTETS if batch else None,
+            ),
+            headers,
+            resolve_mode(route.payload, destination.endpoint, credentials),
+            signer,
+        )
         return Forward(
             verdict=case.verdict(True, case.reason),
             destination=destination,
             method=head.method,
             target=path + ("?" + encoding.join_query(identified.query) if identified.query else ""),
-            headers=tuple(signed),
-            body=body,
+            plan=plan,
             operation=operation.name,
             names=_response_names(case.arrival, resource, destination),
             batch=batch,
@@ -321,13 +345,21 @@ class Gateway:
             return self._take_their_word(case, query)
         claim = claims.read(head, query, self._clock())
         if claim is None:
-            raise S3Error.access_denied(reason="the request is not signed")
+            return self._nobody(case, query)
         case.who = claim.access_key
         secret = await self._keystore.secret(claim.access_key)
         verify(claim, head, resource.canonical_path, secret, self._signing_keys)
         if claim.session_token is not None:
             raise S3Error("InvalidToken", "The provided token is malformed or otherwise invalid.")
-        return _identified(claim.access_key, claim, query, claim.payload_hash)
+        return replace(_identified(claim.access_key, claim, query, claim.payload_hash), secret=secret)
+
+    def _nobody(self, case: _Case, query: tuple[Pair, ...]) -> _Identified:
+        """An unsigned request: refused, unless the operator lets the validator judge such requests."""
+        if not self._settings.allow_anonymous:
+            raise S3Error.access_denied(reason="the request is not signed")
+        case.who = "anonymous"
+        payload_hash = case.arrival.head.get(claims.CONTENT_SHA256) or UNSIGNED_PAYLOAD
+        return replace(_identified("", None, query, payload_hash), anonymous=True)
 
     def _take_their_word(self, case: _Case, query: tuple[Pair, ...]) -> _Identified:
         """`skip_signature_validation`: whoever they say they are."""
@@ -434,34 +466,63 @@ class Gateway:
 
     # 6 credentials, 8 sign
 
-    async def _sign(
+    async def _backend_credentials(
+        self, route: BucketRoute, identified: _Identified, bucket: str
+    ) -> Credentials | None:
+        """None for an anonymous request, which stays one."""
+        if identified.anonymous:
+            return None
+        return await self._credentials.get(route, identified.token, bucket)
+
+    async def _signer(
         self,
         method: str,
         path: str,
         identified: _Identified,
-        headers: list[Header],
         destination: Destination,
-        credentials: Credentials,
-    ) -> list[Header]:
+        credentials: Credentials | None,
+    ) -> Signer:
+        if credentials is None:
+            return _unsigned
         if isinstance(credentials, ApiKey):
             if not destination.endpoint.tls:
                 raise S3Error.unavailable(
                     "The gateway could not obtain credentials for the backend.",
                     reason="an IAM token would cross the network in the clear: the backend needs TLS",
                 )
-            token = await self._iam.token(credentials.value)
-            return [*headers, ("authorization", f"Bearer {token}")]
-        return sign_headers(
-            method=method,
-            path=path,
-            query=identified.query,
-            headers=headers,
-            payload_hash=identified.payload_hash,
-            pair=credentials,
-            region=destination.region,
-            now=self._clock(),
-            keys=self._signing_keys,
-        )
+            return partial(_with_bearer, await self._iam.token(credentials.value))
+        pair = credentials
+
+        def sign(headers: list[Header], payload_hash: str) -> Signed:
+            return sign_head(
+                method=method,
+                path=path,
+                query=identified.query,
+                headers=headers,
+                payload_hash=payload_hash,
+                pair=pair,
+                region=destination.region,
+                now=self._clock(),
+                keys=self._signing_keys,
+            )
+
+        return sign
+
+    def _client_chain(self, identified: _Identified) -> ChunkChain:
+        """The chain of the client's chunk signatures: it starts with the signature of the head."""
+        claim = identified.claim
+        if claim is None or identified.secret is None or claim.expires is not None:
+            raise S3Error.invalid_request("Signed chunks need a verified signature in the Authorization header.")
+        key = self._signing_keys.get(identified.secret, claim.amz_date[:8], claim.region)
+        return HmacChain(key, claim.amz_date, claim.scope, claim.signature)
+
+
+def _unsigned(headers: list[Header], payload_hash: str) -> Signed:  # noqa: ARG001 - nothing is signed
+    return Signed(headers, None)
+
+
+def _with_bearer(token: str, headers: list[Header], payload_hash: str) -> Signed:  # noqa: ARG001 - nothing is signed
+    return Signed([*headers, ("authorization", f"Bearer {token}")], None)
 
 
 def _authorizer(settings: Settings, runner: CallableRunner) -> Authorizer:
@@ -482,13 +543,6 @@ def _identified(token: str, claim: Claim | None, query: tuple[Pair, ...], payloa
     if hoisted:
         plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
     return _Identified(token, claim, plain, hoisted, payload_hash)
-
-
-def _body_codec(head: RequestHead, payload_hash: str) -> BodyCodec:
-    codec = codec_for(payload_hash, head.fields)
-    if "transfer-encoding" in head.fields:
-        raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
-    return codec
 
 
 def _deletes(name: ObjectName, batch: AccessRequest) -> AccessRequest:

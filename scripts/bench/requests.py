@@ -22,7 +22,7 @@ import click
 from osp_gateway.s3.head import Header
 from osp_gateway.sigv4.canonical import EMPTY_SHA256
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
-from osp_gateway.sigv4.sign import sign_headers
+from osp_gateway.sigv4.sign import sign_head
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 from support.processes import (
@@ -44,7 +44,7 @@ ANSWER_SECONDS = 30.0
 
 def request_bytes(port: int, pair: KeyPair) -> bytes:
     """A signed GET as it goes over the wire; the same one is sent again and again."""
-    headers: list[Header] = sign_headers(
+    headers: list[Header] = sign_head(
         method="GET",
         path=OBJECT,
         query=(),
@@ -54,7 +54,7 @@ def request_bytes(port: int, pair: KeyPair) -> bytes:
         region="us-east-1",
         now=time.time(),
         keys=SigningKeys(),
-    )
+    ).headers
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     return f"GET {OBJECT} HTTP/1.1\r\n{lines}\r\n".encode()
 

@@ -20,9 +20,9 @@ SCOPE = "20130524/us-east-1/s3/aws4_request"
 EMPTY = hashlib.sha256(b"").hexdigest()
 
 
-def signing_key(secret: str) -> bytes:
+def signing_key(secret: str, scope: str = SCOPE) -> bytes:
     key = ("AWS4" + secret).encode()
-    for part in SCOPE.split("/"):
+    for part in scope.split("/"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     return key
 
@@ -33,6 +33,8 @@ class Signer:
 
     secret: str = "fake-client-secret"
     previous: str = "c1" * 32
+    amz_date: str = AMZ_DATE
+    scope: str = SCOPE
     seed: str = field(init=False)
 
     def __post_init__(self):
@@ -40,16 +42,16 @@ class Signer:
 
     def _sign(self, *lines: str) -> str:
         text = "\n".join(lines).encode()
-        self.previous = hmac.new(signing_key(self.secret), text, hashlib.sha256).hexdigest()
+        self.previous = hmac.new(signing_key(self.secret, self.scope), text, hashlib.sha256).hexdigest()
         return self.previous
 
     def chunk(self, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
-        return self._sign("AWS4-HMAC-SHA256-PAYLOAD", AMZ_DATE, SCOPE, self.previous, EMPTY, digest)
+        return self._sign("AWS4-HMAC-SHA256-PAYLOAD", self.amz_date, self.scope, self.previous, EMPTY, digest)
 
     def trailers(self, canonical: bytes) -> str:
         digest = hashlib.sha256(canonical).hexdigest()
-        return self._sign("AWS4-HMAC-SHA256-TRAILER", AMZ_DATE, SCOPE, self.previous, digest)
+        return self._sign("AWS4-HMAC-SHA256-TRAILER", self.amz_date, self.scope, self.previous, digest)
 
 
 def crc32(data: bytes) -> str:

@@ -20,7 +20,7 @@ from osp_gateway.s3 import encoding
 from osp_gateway.s3.head import Header, RequestHead
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
-from osp_gateway.sigv4.sign import presign_query, sign_headers
+from osp_gateway.sigv4.sign import presign_query, sign_head
 
 NOW = 1_767_268_800.0  # 2026-01-01T12:00:00Z
 HOST = "gateway.example.test:6190"
@@ -51,7 +51,7 @@ def signed_head(
 ) -> RequestHead:
     """A head with a right signature in its Authorization header; `unsigned` headers are added afterwards."""
     path, _, query = target.partition("?")
-    signed = sign_headers(
+    signed = sign_head(
         method=method,
         path=encoding.canonical_path(path),
         query=encoding.parse_query(query),
@@ -61,7 +61,7 @@ def signed_head(
         region=region,
         now=now,
         keys=SigningKeys(),
-    )
+    ).headers
     return RequestHead(method, path, query, (*signed, *unsigned))
 
 

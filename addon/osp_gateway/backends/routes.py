@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from osp_gateway.s3.address import AddressingStyle
 from osp_gateway.s3.errors import S3Error
@@ -62,7 +62,8 @@ class BucketRoute:
     """What the operator configured for a bucket name or pattern.
 
     `endpoint` is None where the listener's reverse target is meant; `backend_bucket` is None where the name
-    stays the same; `ttl` is in seconds; `credentials` is None where the fetcher is to be asked.
+    stays the same; `ttl` is in seconds; `credentials` is None where the fetcher is to be asked; `payload` says how
+    aws-chunked bodies are sent on, see `bodies.resolve_mode`.
     """
 
     pattern: str
@@ -73,6 +74,7 @@ class BucketRoute:
     verify: bool = True
     ttl: float = 300.0
     credentials: Credentials | None = None
+    payload: Literal["auto", "same", "plain"] = "auto"
 
     @property
     def is_pattern(self) -> bool:

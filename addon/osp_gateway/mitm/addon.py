@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mitmproxy import ctx, exceptions, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client, Server
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.mode_specs import ReverseMode
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from osp_gateway import configfile
 from osp_gateway.backends.http_client import Urllib3Poster
@@ -41,6 +43,7 @@ class OspAddon:
         self._certificate: ServerCertificate | None = None
         self._tls_ports: frozenset[int] = frozenset()
         self._server_name = "osp"
+        self._connect_timeout = 10.0
         self._running = False
         self._desk = Desk(refuse=self._refuse)
         if settings is not None:
@@ -105,6 +108,8 @@ class OspAddon:
                 raise ConfigError([str(error)]) from None
         self._tls_ports = frozenset(listener.port for listener in settings.listeners if listener.tls)
         self._server_name = settings.server_name
+        self._connect_timeout = settings.connect_timeout
+        self._desk.read_timeout = settings.read_timeout
         self._gateway = Gateway(settings, Urllib3Poster())
         for route in settings.routes:
             if not route.verify:
@@ -114,11 +119,10 @@ class OspAddon:
 
     def client_connected(self, client: Client) -> None:
         """Put a gate before the client's stream, so that nothing piles up while a verdict is awaited."""
-        proxyserver = ctx.master.addons.get("proxyserver")
-        handler = proxyserver.connections.get(client.id) if proxyserver else None
+        handler = self._handler_of(client)
         transport = handler.transports.get(client) if handler else None
         if transport is not None:
-            gate = self._desk.gates[client] = Gate()
+            gate = self._desk.gates[client] = Gate(transport.writer)
             transport.reader = GatedReader(transport.reader, gate)
 
     def next_layer(self, data: layer.NextLayer) -> None:
@@ -127,6 +131,25 @@ class OspAddon:
         reverse = isinstance(mode, ReverseMode) and mode.scheme in ("http", "https")
         if reverse and data.layer is None and len(data.context.layers) == 1:
             data.layer = ListenerLayer(data.context, self._desk)
+
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        """Give a connection to a backend up when it, or its TLS handshake, takes too long."""
+        if data.server in self._desk.trust:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._connect_timeout, self._give_up_connecting, data.client, data.server)
+
+    def _give_up_connecting(self, client: Client, server: Server) -> None:
+        if server.timestamp_end or (server.connected and (server.tls_established or not server.tls)):
+            return
+        handler = self._handler_of(client)
+        transport = handler.transports.get(server) if handler else None
+        if transport is not None and transport.handler is not None:
+            server.error = server.error or "timed out"
+            transport.handler.cancel("timed out")
+
+    def _handler_of(self, client: Client) -> Any:
+        proxyserver = ctx.master.addons.get("proxyserver")
+        return proxyserver.connections.get(client.id) if proxyserver else None
 
     def tls_start_client(self, data: tls.TlsData) -> None:
         """The operator's certificate, if there is one."""

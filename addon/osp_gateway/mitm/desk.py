@@ -28,7 +28,9 @@ class UpstreamTrust:
 class Gate:
     """Stops the reading from a client for as long as what it sent cannot be worked off."""
 
-    def __init__(self) -> None:
+    def __init__(self, writer: Any = None) -> None:
+        """`writer` is the client's stream writer."""
+        self._writer = writer
         self._open = asyncio.Event()
         self._open.set()
 
@@ -39,6 +41,11 @@ class Gate:
     def open(self) -> None:
         """Read on."""
         self._open.set()
+
+    def client_is_behind(self) -> bool:
+        """Whether the client has yet to read what was sent to it: then nobody waits for the backend."""
+        transport = getattr(self._writer, "transport", None)
+        return transport is not None and transport.get_write_buffer_size() > 0
 
     async def wait(self) -> None:
         """Until the gate is open."""
@@ -68,10 +75,12 @@ class Desk:
 
     `refuse` turns an error that the transport met into the flow's response; bodies of up to `preview` octets stay
     with their flows, for people to look at. `bodies` holds those that are to be decided upon, for as long as it takes.
+    A request without progress for `read_timeout` seconds is given up.
     """
 
     refuse: Callable[[http.HTTPFlow, S3Error], http.Response]
     preview: int = 0
+    read_timeout: float = 60.0
     outcomes: WeakKeyDictionary[http.HTTPFlow, Outcome] = field(default_factory=WeakKeyDictionary)
     bodies: WeakKeyDictionary[http.HTTPFlow, bytes] = field(default_factory=WeakKeyDictionary)
     managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)

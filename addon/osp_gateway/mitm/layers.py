@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Final
 
 from mitmproxy.connection import Server
 from mitmproxy.net.tls import starts_like_tls_record
@@ -19,11 +20,12 @@ from mitmproxy.proxy.layers.http import (
 )
 
 from osp_gateway.mitm.desk import Desk
-from osp_gateway.mitm.transport import GatewayStream
+from osp_gateway.mitm.transport import GatewayStream, Stalled
 from osp_gateway.mitm.upstream import GetUpstream, UpstreamClient
 
 log = logging.getLogger(__name__)
 
+ROUNDS_PER_TIMEOUT: Final = 4
 Commands = Generator[commands.Command, Any, None]
 
 
@@ -64,13 +66,33 @@ class GatewayHttpLayer(HttpLayer):
     def __init__(self, context: Context, desk: Desk) -> None:
         super().__init__(context, HTTPMode.transparent)
         self.desk = desk
+        self.round: commands.RequestWakeup | None = None
 
     def _handle_event(self, event: events.Event) -> Commands:
         try:
-            yield from super()._handle_event(event)
+            if isinstance(event, events.Wakeup) and event.command is self.round:
+                yield from self.look_for_stalled()
+            else:
+                yield from super()._handle_event(event)
+            if isinstance(event, events.Start | events.Wakeup):
+                yield from self.look_again_later()
         except Exception:
             log.exception("a client connection failed and is closed")
             yield commands.CloseConnection(self.context.client)
+
+    def look_again_later(self) -> Commands:
+        """One timer for the connection: one for each request would outlive it by a minute."""
+        if self.round is None:
+            self.round = commands.RequestWakeup(self.desk.read_timeout / ROUNDS_PER_TIMEOUT)
+            yield self.round
+
+    def look_for_stalled(self) -> Commands:
+        """Tell the requests on which nothing has moved."""
+        self.round = None
+        limit = time.monotonic() - self.desk.read_timeout
+        for stream in list(self.streams.values()):
+            if isinstance(stream, GatewayStream) and stream.last_progress < limit:
+                yield from self.event_to_child(stream, Stalled())
 
     def make_stream(self, stream_id: int) -> Commands:
         """A stream for each request."""

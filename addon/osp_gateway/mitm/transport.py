@@ -56,6 +56,10 @@ DRAIN_SECONDS: Final = 5.0
 Commands = Generator[commands.Command, Any, None]
 
 
+class Stalled(events.Event):
+    """Nothing has moved on a request for too long."""
+
+
 class GatewayStream(HttpStream):
     """One request and its response."""
 
@@ -69,6 +73,7 @@ class GatewayStream(HttpStream):
         self.answered = False
         self.drained = 0
         self.queued = 0
+        self.last_progress = time.monotonic()
         self.kept: list[bytes] = []
         self.kept_octets = 0
 
@@ -76,6 +81,8 @@ class GatewayStream(HttpStream):
 
     def handle_event(self, event: events.Event) -> Commands:
         """Count what queues up behind a decision, and stop reading before it becomes much."""
+        if not isinstance(event, Stalled):
+            self.last_progress = time.monotonic()
         if self._paused and isinstance(event, RequestData):
             self.queued += len(event.data)
             if self.queued > MAX_QUEUED_OCTETS and (gate := self.desk.gates.get(self.context.client)):
@@ -96,7 +103,9 @@ class GatewayStream(HttpStream):
             yield from self.break_off(S3Error.internal(f"{type(error).__name__} in the transport"))
 
     def _dispatch(self, event: events.Event) -> Commands:
-        if isinstance(event, events.Wakeup):
+        if isinstance(event, Stalled):
+            yield from self.give_up()
+        elif isinstance(event, events.Wakeup):
             yield from self.stop_draining()
         elif self.answered:
             yield from self.drain(event)
@@ -172,7 +181,7 @@ class GatewayStream(HttpStream):
         """One piece of the client's body, or its end."""
         assert self.forward is not None
         if isinstance(event, RequestData):
-            if not _has_length(self.flow.request):
+            if not self.forward.plan.measured:
                 raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
             self.keep(event.data)
             yield from self.send_up(self.forward.body.feed(event.data))
@@ -269,6 +278,22 @@ class GatewayStream(HttpStream):
 
     # Ends
 
+    def give_up(self) -> Commands:
+        """End a request on which nothing moves any more, unless it is the client who does not read."""
+        gate = self.desk.gates.get(self.context.client)
+        if self.answered:
+            yield from self.stop_draining()
+        elif self.response_begun and (self.flow.request.is_http2 or (gate and gate.client_is_behind())):
+            return
+        elif self.request_complete:
+            raise S3Error.unavailable("The backend did not answer in time. Please try again.")
+        else:
+            raise S3Error(
+                "RequestTimeout",
+                "Your socket connection to the server was not read from or written to within the timeout period. "
+                "Idle connections will be closed.",
+            )
+
     def break_off(self, error: S3Error) -> Commands:
         """End the request: cut the upstream off, tell the client if that is still possible."""
         if self.upstream_open:
@@ -326,10 +351,6 @@ class GatewayStream(HttpStream):
 def _expects_continue(request: http.Request) -> bool:
     expectation: str = request.headers.get("expect", "")
     return expectation.lower() == "100-continue"
-
-
-def _has_length(request: http.Request) -> bool:
-    return any(name.lower() == b"content-length" for name, _ in request.headers.fields)
 
 
 def _unreachable(problem: str) -> S3Error:

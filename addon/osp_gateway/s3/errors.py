@@ -35,6 +35,7 @@ STATUS: Final[Mapping[str, int]] = {
     "NoSuchBucket": 404,
     "NotImplemented": 501,
     "RequestTimeTooSkewed": 403,
+    "RequestTimeout": 400,
     "ServiceUnavailable": 503,
     "SignatureDoesNotMatch": 403,
     "SlowDown": 503,

@@ -20,6 +20,7 @@ from osp_gateway.s3.errors import S3Error
 
 COPY_SOURCE: Final = "x-amz-copy-source"
 POST_OBJECT: Final = "PostObject"
+PREFLIGHT: Final = "PreflightRequest"
 
 NOT_FORWARDED: Final[Mapping[str, str]] = {
     "CreateSession": "it would hand the backend's own credentials to the client",
@@ -105,6 +106,8 @@ class OperationTable:
         if operation is not None:
             self._refuse_foreign_marks(operation, values, copies)
             return operation
+        if method == "OPTIONS" and _is_preflight(headers):
+            return _PREFLIGHT
         if method == "POST" and resource.scope is Scope.BUCKET and _is_form(headers):
             return _POST_FORM
         raise S3Error("MethodNotAllowed", "The specified method is not allowed against this resource.")
@@ -133,6 +136,14 @@ class OperationTable:
 
 
 _POST_FORM: Final = Operation(POST_OBJECT, "POST", Scope.BUCKET, frozenset(), frozenset(), frozenset(), copies=False)
+
+
+_PREFLIGHT: Final = Operation(PREFLIGHT, "OPTIONS", Scope.BUCKET, frozenset(), frozenset(), frozenset(), copies=False)
+
+
+def _is_preflight(headers: Mapping[str, list[str]]) -> bool:
+    """See "CORS-preflight request" in the Fetch standard."""
+    return "origin" in headers and "access-control-request-method" in headers
 
 
 def _is_form(headers: Mapping[str, list[str]]) -> bool:

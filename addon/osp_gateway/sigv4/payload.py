@@ -18,15 +18,6 @@ from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 HOLD_OCTETS: Final = 64 * 1024
 """A body of up to this size is checked whole before the first octet of the request goes to the store."""
 
-CHUNKED_MODES: Final = frozenset(
-    {
-        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
-        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER",
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
-    }
-)
 _HEX_SHA256: Final = re.compile(r"[0-9a-f]{64}\Z").match
 
 
@@ -130,19 +121,17 @@ class HeldBody:
 
 
 def codec_for(payload_hash: str, fields: Mapping[str, list[str]]) -> BodyCodec:
-    """The codec of a payload mode.
+    """The codec of a body that is not aws-chunked.
 
     Args:
         payload_hash: the value of `x-amz-content-sha256`, or what stands for it in a presigned URL.
         fields: header values by lower-case name.
 
     Raises:
-        S3Error: NotImplemented for aws-chunked bodies, InvalidArgument for anything unknown.
+        S3Error: InvalidArgument for an unknown payload hash, InvalidRequest where a header says that it is aws-chunked.
     """
-    if payload_hash in CHUNKED_MODES:
-        raise _chunked_not_implemented(payload_hash)
     if "content-encoding" in fields and any("aws-chunked" in value.lower() for value in fields["content-encoding"]):
-        raise _chunked_not_implemented("content-encoding: aws-chunked")
+        raise S3Error.invalid_request(f"content-encoding is aws-chunked, but x-amz-content-sha256 is {payload_hash}.")
     if payload_hash == UNSIGNED_PAYLOAD:
         return UnsignedBody()
     if _HEX_SHA256(payload_hash):
@@ -154,7 +143,3 @@ def codec_for(payload_hash: str, fields: Mapping[str, list[str]]) -> BodyCodec:
         "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER "
         "or a valid sha256 value.",
     )
-
-
-def _chunked_not_implemented(what: str) -> S3Error:
-    return S3Error("NotImplemented", f"aws-chunked bodies are not implemented by this gateway yet ({what}).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -28,6 +29,24 @@ NOT_SIGNED: Final = frozenset(
 """Headers left out of the signature: proxies and load balancers on the way change them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What chunk signatures are chained to: the signature of the head, and what it was made with."""
+
+    signing_key: bytes = field(repr=False)
+    amz_date: str
+    scope: str
+    signature: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Headers ready to be sent; `seed` is None where they carry no signature."""
+
+    headers: list[Header] = field(repr=False)
+    seed: Seed | None
+
+
 def amz_date(now: float) -> str:
     """`YYYYMMDDTHHMMSSZ` of seconds since the epoch."""
     return _amz_date(int(now))
@@ -39,7 +58,7 @@ def _amz_date(seconds: int) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
 
 
-def sign_headers(
+def sign_head(
     *,
     method: str,
     path: str,
@@ -50,7 +69,7 @@ def sign_headers(
     region: str,
     now: float,
     keys: SigningKeys,
-) -> list[Header]:
+) -> Signed:
     """The headers with `x-amz-date`, `x-amz-content-sha256`, the session token and `Authorization` added.
 
     Args:
@@ -75,15 +94,13 @@ def sign_headers(
     signed = sorted(fields)
     scope = f"{date[:8]}/{region}/{SERVICE}/{canonical.TERMINATOR}"
     request = canonical.canonical_request(method, path, canonical.canonical_query(query), fields, signed, payload_hash)
-    value = signature(keys.get(pair.secret_key, date[:8], region), canonical.string_to_sign(date, scope, request))
-    headers.append(
-        (
-            "authorization",
-            f"{canonical.ALGORITHM} Credential={pair.access_key}/{scope}, "
-            f"SignedHeaders={';'.join(signed)}, Signature={value}",
-        )
+    signing_key = keys.get(pair.secret_key, date[:8], region)
+    value = signature(signing_key, canonical.string_to_sign(date, scope, request))
+    authorization = (
+        f"{canonical.ALGORITHM} Credential={pair.access_key}/{scope}, "
+        f"SignedHeaders={';'.join(signed)}, Signature={value}"
     )
-    return headers
+    return Signed([*headers, ("authorization", authorization)], Seed(signing_key, date, scope, value))
 
 
 def presign_query(
