@@ -28,7 +28,7 @@ from osp_gateway.access.authorizer import (
 )
 from osp_gateway.access.keystore import Keystore
 from osp_gateway.access.presign import PresignUses
-from osp_gateway.backends.bodies import BodyPlan, BodyRequest, Signer, plan_body, resolve_mode
+from osp_gateway.backends.bodies import BodyRequest, Signer, plan_body, resolve_mode
 from osp_gateway.backends.credentials import BackendCredentials
 from osp_gateway.backends.iam import HttpPost, IamTokens
 from osp_gateway.backends.responses import ResponseNames
@@ -45,17 +45,17 @@ from osp_gateway.backends.routes import (
     BucketRoute,
     Credentials,
     Destination,
-    Endpoint,
     Routes,
 )
 from osp_gateway.callables import CallableRunner
 from osp_gateway.config import Settings
+from osp_gateway.outcomes import Arrival, Batch, Forward, Outcome, Refusal, Reply, Verdict, own_headers, refuse
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import AddressingStyle, Resource, Scope, locate
 from osp_gateway.s3.batch import MAX_BODY_OCTETS, ObjectName, read_delete
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
-from osp_gateway.s3.head import Header, RequestHead
+from osp_gateway.s3.head import Header
 from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable
 from osp_gateway.s3.xml import bucket_list
 from osp_gateway.sigv4 import claims
@@ -63,7 +63,6 @@ from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.chunk_signing import ChunkChain, HmacChain
 from osp_gateway.sigv4.claims import Claim
 from osp_gateway.sigv4.keys import SigningKeys
-from osp_gateway.sigv4.payload import BodyCodec
 from osp_gateway.sigv4.sign import Signed, sign_head
 from osp_gateway.sigv4.verify import verify
 
@@ -73,99 +72,6 @@ DELETE_OBJECTS: Final = "DeleteObjects"
 KEYS_AT_A_TIME: Final = 32
 """So many keys of a batch are asked about at a time: fewer than there are places for the operator's functions."""
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A request's head and what is known of the connection that it came on.
-
-    `source` is the client's address; `default_endpoint` the listener's reverse target, if it has one.
-    """
-
-    head: RequestHead
-    source: str
-    tls: bool
-    default_endpoint: Endpoint | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What was decided, for people: no secrets in it.
-
-    `micros` is the time that the gateway itself took, in microseconds.
-    """
-
-    request_id: str
-    who: str
-    operation: str
-    bucket: str
-    key: str
-    allowed: bool
-    reason: str
-    cached: bool
-    upstream: str
-    micros: int
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What is needed to decide about the keys in a DeleteObjects body, once it is there."""
-
-    head: RequestHead
-    request: AccessRequest
-    ttl: float
-    style: AddressingStyle
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """Send this on: `method` and `target` (path and query) to `destination`, the body through the plan's codec.
-
-    Where there is a `batch`, the body comes out of its codec whole, and `Gateway.judge_batch` must be asked about it
-    before anything is sent.
-    """
-
-    verdict: Verdict
-    destination: Destination
-    method: str
-    target: str
-    plan: BodyPlan = field(repr=False)
-    operation: str
-    names: ResponseNames
-    batch: Batch | None = None
-
-    @property
-    def body(self) -> BodyCodec:
-        """What stands between the client's body and the store's."""
-        return self.plan.codec
-
-    @property
-    def headers(self) -> tuple[Header, ...]:
-        """The signed headers, made anew at each call; see `BodyPlan.compose` for when."""
-        return self.plan.compose()
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The gateway's own answer."""
-
-    verdict: Verdict
-    status: int
-    headers: tuple[Header, ...]
-    body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An S3 error for the client."""
-
-    verdict: Verdict
-    error: S3Error
-    headers: tuple[Header, ...]
-    body: bytes = field(repr=False)
-
-
-Outcome = Forward | Reply | Refusal
 
 
 @dataclass(slots=True)
@@ -199,9 +105,9 @@ class _Case:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Identified:
-    """A request whose sender is known."""
+    """A request whose sender is known, or known to be nobody."""
 
     token: str
     claim: Claim | None
@@ -351,7 +257,7 @@ class Gateway:
         verify(claim, head, resource.canonical_path, secret, self._signing_keys)
         if claim.session_token is not None:
             raise S3Error("InvalidToken", "The provided token is malformed or otherwise invalid.")
-        return replace(_identified(claim.access_key, claim, query, claim.payload_hash), secret=secret)
+        return _identified(claim.access_key, claim, query, claim.payload_hash, secret)
 
     def _nobody(self, case: _Case, query: tuple[Pair, ...]) -> _Identified:
         """An unsigned request: refused, unless the operator lets the validator judge such requests."""
@@ -359,7 +265,9 @@ class Gateway:
             raise S3Error.access_denied(reason="the request is not signed")
         case.who = "anonymous"
         payload_hash = case.arrival.head.get(claims.CONTENT_SHA256) or UNSIGNED_PAYLOAD
-        return replace(_identified("", None, query, payload_hash), anonymous=True)
+        nobody = _identified("", None, query, payload_hash)
+        nobody.anonymous = True
+        return nobody
 
     def _take_their_word(self, case: _Case, query: tuple[Pair, ...]) -> _Identified:
         """`skip_signature_validation`: whoever they say they are."""
@@ -456,7 +364,7 @@ class Gateway:
         case.upstream = "answered here"
         verdict = case.verdict(True, f"allowed to see {len(allowed)} of {len(self._routes.names)} buckets")
         body = bucket_list(allowed, identified.token, claims.iso_time(self._started_at))
-        headers = _own_headers(self._settings.server_name, verdict.request_id, len(body))
+        headers = own_headers(self._settings.server_name, verdict.request_id, len(body))
         return Reply(verdict, 200, headers, body)
 
     def _count_presigned_use(self, claim: Claim | None) -> None:
@@ -534,15 +442,17 @@ def _authorizer(settings: Settings, runner: CallableRunner) -> Authorizer:
     return parts[0] if len(parts) == 1 else AllOf(parts)
 
 
-def _identified(token: str, claim: Claim | None, query: tuple[Pair, ...], payload_hash: str) -> _Identified:
+def _identified(
+    token: str, claim: Claim | None, query: tuple[Pair, ...], payload_hash: str, secret: str | None = None
+) -> _Identified:
     """With a presigned URL's headers taken out of its query."""
     if claim is not None and claim.expires is None:
-        return _Identified(token, claim, query, _NO_HEADERS, payload_hash)
+        return _Identified(token, claim, query, _NO_HEADERS, payload_hash, secret)
     plain = claims.without_authentication(query)
     hoisted = claims.hoisted_headers(plain)
     if hoisted:
         plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
-    return _Identified(token, claim, plain, hoisted, payload_hash)
+    return _Identified(token, claim, plain, hoisted, payload_hash, secret)
 
 
 def _deletes(name: ObjectName, batch: AccessRequest) -> AccessRequest:
@@ -583,26 +493,4 @@ def _response_names(arrival: Arrival, resource: Resource, destination: Destinati
         scheme="https" if arrival.tls else "http",
         host=arrival.head.get("host") or "",
         path=f"/{resource.bucket}" if listed else resource.canonical_path,
-    )
-
-
-def refuse(verdict: Verdict, error: S3Error, head: RequestHead, server_name: str) -> Refusal:
-    """A refusal with its headers and, except for HEAD, its document."""
-    body = b""
-    if head.method != "HEAD":
-        body = error.document(unquote(head.path), verdict.request_id)
-    return Refusal(
-        replace(verdict, allowed=False, reason=error.reason),
-        error,
-        _own_headers(server_name, verdict.request_id, len(body)),
-        body,
-    )
-
-
-def _own_headers(server_name: str, request_id: str, length: int) -> tuple[Header, ...]:
-    return (
-        ("content-type", "application/xml"),
-        ("content-length", str(length)),
-        ("server", server_name),
-        ("x-amz-request-id", request_id),
     )

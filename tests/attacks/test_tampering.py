@@ -162,19 +162,27 @@ def test_a_session_token_is_refused_where_no_session_is_known(target):
     target.assert_nothing_left()
 
 
-@pytest.mark.parametrize(
-    "mode",
-    [
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
-        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
-    ],
-)
-def test_chunked_payload_modes_are_refused_and_not_passed_on(target, mode):
+CHUNKED = {
+    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": (411, "MissingContentLength"),
+    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER": (411, "MissingContentLength"),
+    "STREAMING-UNSIGNED-PAYLOAD-TRAILER": (411, "MissingContentLength"),
+    "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD": (501, "NotImplemented"),
+}
+
+
+@pytest.mark.parametrize("mode", CHUNKED)
+def test_a_chunked_body_without_its_decoded_length_is_refused_and_not_passed_on(target, mode):
     answer = target.ask(signed(target.port, "PUT", target.path, b"0\r\n\r\n", payload_hash=mode))
-    assert (answer.status, answer.code) == (501, "NotImplemented")
-    assert "aws-chunked" in answer.message
+    assert (answer.status, answer.code) == CHUNKED[mode]
+    target.assert_nothing_left()
+
+
+@pytest.mark.parametrize("mode", CHUNKED)
+@pytest.mark.parametrize("body", [b"", b"3\r\nabc\r\n0\r\n\r\n", b"3;chunk-signature=" + b"0" * 64 + b"\r\nabc\r\n"])
+def test_a_chunked_body_that_is_none_is_refused_and_not_passed_on(target, mode, body):
+    headers = (("x-amz-decoded-content-length", "3"), ("x-amz-trailer", "x-amz-checksum-crc32"))
+    answer = target.ask(signed(target.port, "PUT", target.path, body, headers=headers, payload_hash=mode))
+    assert answer.status in (400, 403, 501)
     target.assert_nothing_left()
 
 

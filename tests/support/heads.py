@@ -15,7 +15,8 @@ from botocore.credentials import Credentials
 from osp_gateway.backends.iam import HttpReply
 from osp_gateway.callables import CallableRunner
 from osp_gateway.config import ProxyServerConfig
-from osp_gateway.gateway import Arrival, Forward, Gateway, Outcome, Refusal
+from osp_gateway.gateway import Gateway
+from osp_gateway.outcomes import Arrival, Forward, Outcome, Refusal
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.head import Header, RequestHead
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from osp_gateway.gateway import Forward, Refusal
+from osp_gateway.outcomes import Forward, Refusal
 from osp_gateway.s3.errors import S3Error
 from support.heads import CLIENT, SOURCE, STORE, Bench, Validator, signed_head
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from osp_gateway.gateway import Refusal
+from osp_gateway.outcomes import Refusal
 from osp_gateway.s3.head import RequestHead
 from support.heads import (
     CLIENT,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from osp_gateway.gateway import Forward, Refusal, Reply
+from osp_gateway.outcomes import Forward, Refusal, Reply
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.keys import KeyPair
 from support.heads import (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from defusedxml import ElementTree
 
-from osp_gateway.gateway import Arrival, Forward, Refusal, Reply
+from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply
 from osp_gateway.s3.head import RequestHead
 from support.heads import (
     BACKEND,

@@ -39,6 +39,7 @@ _AWS_SUFFIXES: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _OBJECT_CHECKSUMS: Final = frozenset({"CompleteMultipartUpload"})
 """Operations whose checksum headers are about the object that comes into being, not about their own body."""
 _CODING_HEADERS: Final = frozenset({"content-encoding", "content-length", DECODED_LENGTH, TRAILER})
+_CHECK_HEADERS: Final = frozenset(ALGORITHMS) | {TRAILER, "content-md5"}
 _ALGORITHM: Final = "x-amz-sdk-checksum-algorithm"
 
 Signer = Callable[[list[Header], str], Signed]
@@ -116,7 +117,7 @@ def _plain(request: BodyRequest, headers: list[Header], signer: Signer) -> BodyP
     codec = codec_for(request.payload_hash, request.fields)
     if "transfer-encoding" in request.fields:
         raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
-    if _has_checks(request.fields):
+    if not _CHECK_HEADERS.isdisjoint(request.fields):
         checks = _checks(request)
         if checks or checks.announced:
             codec = PlainChecksumCodec(codec, checks)
@@ -172,10 +173,6 @@ def _limits(hold: int | None) -> Limits:
 
 def _held(codec: BodyCodec, hold: int | None) -> BodyCodec:
     return codec if hold is None else HeldBody(codec, hold)
-
-
-def _has_checks(fields: Mapping[str, list[str]]) -> bool:
-    return "content-md5" in fields or any(name.startswith(("x-amz-checksum-", TRAILER)) for name in fields)
 
 
 def _checks(request: BodyRequest) -> BodyChecks:

@@ -18,12 +18,13 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from osp_gateway import configfile
 from osp_gateway.backends.http_client import Urllib3Poster
 from osp_gateway.config import ConfigError, Settings
-from osp_gateway.gateway import Forward, Gateway, Verdict, refuse
+from osp_gateway.gateway import Gateway
 from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.tls import ServerCertificate, start_upstream
 from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response_of
 from osp_gateway.observe.counting import request_counter
+from osp_gateway.outcomes import Forward, Verdict, refuse
 from osp_gateway.s3.errors import S3Error
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import connection, http
 
-from osp_gateway.gateway import Outcome
+from osp_gateway.outcomes import Outcome
 from osp_gateway.s3.errors import S3Error
 
 

@@ -41,9 +41,9 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRequestHook, HttpResponseHook
 
-from osp_gateway.gateway import Forward
 from osp_gateway.mitm.desk import Desk, UpstreamTrust
 from osp_gateway.mitm.upstream import GetUpstream, dial_host, server_name, upstream_request
+from osp_gateway.outcomes import Forward
 from osp_gateway.s3.errors import S3Error
 
 log = logging.getLogger(__name__)

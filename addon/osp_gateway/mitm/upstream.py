@@ -14,8 +14,8 @@ from mitmproxy.proxy.layers.http import GetHttpConnection, HttpClient, RegisterH
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 
 from osp_gateway.backends.routes import Destination
-from osp_gateway.gateway import Forward
 from osp_gateway.mitm.desk import Desk, UpstreamTrust
+from osp_gateway.outcomes import Forward
 
 Commands = Generator[commands.Command, Any, None]
 

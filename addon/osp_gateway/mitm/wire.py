@@ -10,7 +10,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from osp_gateway.backends.responses import ResponseNames, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
-from osp_gateway.gateway import Arrival, Forward, Refusal, Reply, Verdict
+from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply, Verdict
 from osp_gateway.s3.head import RequestHead
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from mitmproxy.test import tflow
 
 from osp_gateway.backends.responses import ResponseNames
 from osp_gateway.backends.routes import Endpoint
-from osp_gateway.gateway import Forward, Verdict
 from osp_gateway.mitm.wire import REFUSED_MARK, adapt_response, annotate, arrival_of, comment, response_of
+from osp_gateway.outcomes import Forward, Verdict
 from support.heads import STORE, Bench, signed_head, unsigned_head
 
 VERDICT = Verdict(

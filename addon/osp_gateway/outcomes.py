@@ -1,0 +1,131 @@
+"""What comes in and what can come out: a request's arrival, and the gateway's outcomes for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
+
+from osp_gateway.access.authorizer import AccessRequest
+from osp_gateway.backends.bodies import BodyPlan
+from osp_gateway.backends.responses import ResponseNames
+from osp_gateway.backends.routes import Destination, Endpoint
+from osp_gateway.s3.address import AddressingStyle
+from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.head import Header, RequestHead
+from osp_gateway.sigv4.payload import BodyCodec
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request's head and what is known of the connection that it came on.
+
+    `source` is the client's address; `default_endpoint` the listener's reverse target, if it has one.
+    """
+
+    head: RequestHead
+    source: str
+    tls: bool
+    default_endpoint: Endpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided, for people: no secrets in it.
+
+    `micros` is the time that the gateway itself took, in microseconds.
+    """
+
+    request_id: str
+    who: str
+    operation: str
+    bucket: str
+    key: str
+    allowed: bool
+    reason: str
+    cached: bool
+    upstream: str
+    micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is needed to decide about the keys in a DeleteObjects body, once it is there."""
+
+    head: RequestHead
+    request: AccessRequest
+    ttl: float
+    style: AddressingStyle
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send this on: `method` and `target` (path and query) to `destination`, the body through the plan's codec.
+
+    Where there is a `batch`, the body comes out of its codec whole, and `Gateway.judge_batch` must be asked about it
+    before anything is sent.
+    """
+
+    verdict: Verdict
+    destination: Destination
+    method: str
+    target: str
+    plan: BodyPlan = field(repr=False)
+    operation: str
+    names: ResponseNames
+    batch: Batch | None = None
+
+    @property
+    def body(self) -> BodyCodec:
+        """What stands between the client's body and the store's."""
+        return self.plan.codec
+
+    @property
+    def headers(self) -> tuple[Header, ...]:
+        """The signed headers, made anew at each call; see `BodyPlan.compose` for when."""
+        return self.plan.compose()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The gateway's own answer."""
+
+    verdict: Verdict
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An S3 error for the client."""
+
+    verdict: Verdict
+    error: S3Error
+    headers: tuple[Header, ...]
+    body: bytes = field(repr=False)
+
+
+Outcome = Forward | Reply | Refusal
+
+
+def refuse(verdict: Verdict, error: S3Error, head: RequestHead, server_name: str) -> Refusal:
+    """A refusal with its headers and, except for HEAD, its document."""
+    body = b""
+    if head.method != "HEAD":
+        body = error.document(unquote(head.path), verdict.request_id)
+    return Refusal(
+        replace(verdict, allowed=False, reason=error.reason),
+        error,
+        own_headers(server_name, verdict.request_id, len(body)),
+        body,
+    )
+
+
+def own_headers(server_name: str, request_id: str, length: int) -> tuple[Header, ...]:
+    """The headers of an XML document of `length` octets that the gateway itself sends."""
+    return (
+        ("content-type", "application/xml"),
+        ("content-length", str(length)),
+        ("server", server_name),
+        ("x-amz-request-id", request_id),
+    )
