@@ -77,10 +77,11 @@ def comment(verdict: Verdict) -> str:
     """Who, what, verdict, from cache or not, where it went, how long the gateway took."""
     where = "/".join(part for part in (verdict.bucket, verdict.key) if part) or "/"
     decision = verdict.reason if verdict.allowed else f"REFUSED: {verdict.reason}"
+    sent = f" -> {verdict.upstream}" if verdict.upstream != "-" else ""
     cached = "from cache" if verdict.cached else "not from cache"
     line = (
         f"{verdict.who} {verdict.operation} {where}: {decision}, {cached}"
-        f" -> {verdict.upstream}, {verdict.micros} us in the gateway"
+        f"{sent}, {verdict.micros} us in the gateway"
     )
     return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
 
