@@ -126,6 +126,10 @@ class OspAddon:
             gate = self._desk.gates[client] = Gate(transport.writer)
             transport.reader = GatedReader(transport.reader, gate)
 
+    def client_disconnected(self, client: Client) -> None:
+        """The gate knows the stream, whose last error knows the connection: weak keys alone would keep all of it."""
+        self._desk.gates.pop(client, None)
+
     def next_layer(self, data: layer.NextLayer) -> None:
         """Our own layers on reverse-mode HTTP listeners."""
         mode = data.context.client.proxy_mode
@@ -197,6 +201,14 @@ class OspAddon:
         outcome = self._desk.outcomes.get(flow)
         if isinstance(outcome, Forward) and flow.response is not None:
             adapt_response(flow, outcome, self._desk.preview)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """The flow may be kept for as long as somebody looks at it; what was decided about it need not be."""
+        self._desk.forget(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """See `response`."""
+        self._desk.forget(flow)
 
     def _not_ours(self, flow: http.HTTPFlow) -> S3Error | None:
         """Why a request cannot even be judged."""

@@ -86,3 +86,8 @@ class Desk:
     managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
     gates: WeakKeyDictionary[connection.Client, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
+
+    def forget(self, flow: http.HTTPFlow) -> None:
+        """A flow has come to its end."""
+        self.outcomes.pop(flow, None)
+        self.bodies.pop(flow, None)

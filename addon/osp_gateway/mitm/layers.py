@@ -82,7 +82,7 @@ class GatewayHttpLayer(HttpLayer):
 
     def look_again_later(self) -> Commands:
         """One timer for the connection: one for each request would outlive it by a minute."""
-        if self.round is None:
+        if self.round is None and self.context.client.connected:
             self.round = commands.RequestWakeup(self.desk.read_timeout / ROUNDS_PER_TIMEOUT)
             yield self.round
 

@@ -272,11 +272,24 @@ class GatewayStream(HttpStream):
     def flow_done(self) -> Commands:
         """mitmproxy uses a connection to the backend for one request of an HTTP/2 client only, and allows five."""
         yield from super().flow_done()
+        self.release()
         if self.flow.request.is_http2 and self.upstream_open:
             self.upstream_open = False
             yield commands.CloseConnection(self.context.server)
 
+    def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
+        """One of the two sides is gone."""
+        yield from super().handle_protocol_error(event)
+        self.release()
+
     # Ends
+
+    def release(self) -> None:
+        """Let go of what was held of the body: a stream is part of reference cycles and may stay in memory for long."""
+        self.forward = None
+        self.kept.clear()
+        self.request_body_buf.clear()
+        self.response_body_buf.clear()
 
     def give_up(self) -> Commands:
         """End a request on which nothing moves any more, unless it is the client who does not read."""
@@ -319,13 +332,14 @@ class GatewayStream(HttpStream):
         if incomplete and not self.flow.request.is_http2:
             response.headers["connection"] = "close"
         yield HttpResponseHook(self.flow)
+        self.release()
         self.flow.live = False
         content = b"" if self.flow.request.method == "HEAD" else response.raw_content or b""
         client = self.context.client
         yield SendHttp(ResponseHeaders(self.stream_id, response, not content), client)
         if content:
             yield SendHttp(ResponseData(self.stream_id, content), client)
-        if incomplete:
+        if incomplete and self.context.client.connected:
             yield commands.RequestWakeup(DRAIN_SECONDS)
         else:
             yield DropStream(self.stream_id)

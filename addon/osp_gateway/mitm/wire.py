@@ -79,10 +79,7 @@ def comment(verdict: Verdict) -> str:
     decision = verdict.reason if verdict.allowed else f"REFUSED: {verdict.reason}"
     sent = f" -> {verdict.upstream}" if verdict.upstream != "-" else ""
     cached = "from cache" if verdict.cached else "not from cache"
-    line = (
-        f"{verdict.who} {verdict.operation} {where}: {decision}, {cached}"
-        f"{sent}, {verdict.micros} us in the gateway"
-    )
+    line = f"{verdict.who} {verdict.operation} {where}: {decision}, {cached}{sent}, {verdict.micros} us in the gateway"
     return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 

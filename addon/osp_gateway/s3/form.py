@@ -44,6 +44,9 @@ class Limits:
     after: int = 64 * 1024
 
 
+DEFAULT_LIMITS: Final = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Fields:
     """The form's fields before the file, in their order, as text; `filename` is what the file part says.
@@ -73,10 +76,12 @@ class _State(enum.Enum):
 class FormReader:
     """Takes a form apart. `feed` returns the file's octets; `fields` is there as soon as the file begins.
 
-    No more is held than the fields, and of the file what could be the beginning of its closing boundary.
+    There `feed` stops: what came along with the last field waits for the next call, be it one without octets, so that
+    the fields are judged before what follows them. No more is held than the fields, and of the file what could be the
+    beginning of its closing boundary.
     """
 
-    def __init__(self, boundary: str, limits: Limits = Limits()) -> None:
+    def __init__(self, boundary: str, limits: Limits = DEFAULT_LIMITS) -> None:
         """`boundary` is that of the Content-Type, see `boundary_of`."""
         self.fields: Fields | None = None
         self.octets_before_file = 0
@@ -108,7 +113,7 @@ class FormReader:
             raise
 
     def finish(self) -> None:
-        """The body has ended.
+        """The body has ended, and nothing waits (see above).
 
         Raises:
             S3Error: its last boundary has not been seen, or something was wrong before.
@@ -205,6 +210,7 @@ class FormReader:
             self._state = _State.VALUE
         elif lower == FILE:
             self._begin_file(filename)
+            return False
         else:
             if lower in self._pairs:
                 raise _argument(f"The form field {self._name} was given more than once.", self._name)

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from osp_gateway.s3.address import MAX_KEY_OCTETS
 from osp_gateway.s3.errors import S3Error
-from osp_gateway.s3.form import KEY, Fields, missing_field
+from osp_gateway.s3.form import DEFAULT_LIMITS, KEY, Fields, missing_field
 from osp_gateway.s3.head import is_broken, is_reserved
 from osp_gateway.sigv4.canonical import ALGORITHM, TERMINATOR
 from osp_gateway.sigv4.claims import MAX_EXPIRES_SECONDS, MAX_SKEW_SECONDS, SERVICE, parse_amz_date
@@ -202,18 +202,18 @@ def check(claim: FormClaim, fields: Fields, bucket: str, now: float) -> Upload:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition: `operator` is `eq`, `starts-with` or `content-length-range`; `name` is in lower case.
+    """One condition: `operator` is `eq` or `starts-with`, and `text` is what the field `name` (lower case) is to be.
 
-    `shown` is how the document writes it; `broken` that it can never hold, because its operands are not what
-    S3 takes.
+    Or it is `content-length-range`, and `bounds` are its octets. `shown` is how the document writes it; `broken`
+    that it can never hold, because its operands are not what S3 takes.
     """
 
     operator: str
-    name: str
-    first: Any
-    second: Any
     shown: str
-    broken: bool
+    name: str = ""
+    text: str = ""
+    bounds: tuple[int, int] = (0, 0)
+    broken: bool = False
 
     def holds(self, values: Mapping[str, str]) -> bool:
         """Whether a form with these values meets it."""
@@ -221,10 +221,10 @@ class Condition:
         if self.broken or value is None:
             return False
         if self.operator == "eq":
-            return value == self.first
+            return value == self.text
         if self.name == "content-type":
-            return all(one.strip(" ").startswith(self.first) for one in value.split(","))
-        return value.startswith(self.first)
+            return all(one.strip(" ").startswith(self.text) for one in value.split(","))
+        return value.startswith(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,11 +271,12 @@ class Policy:
         Raises:
             S3Error: AccessDenied (403).
         """
-        minimum, maximum = 0, None
+        minimum: int = 0
+        maximum: int | None = None
         for condition in self.conditions:
             if condition.operator == "content-length-range" and not condition.broken:
-                minimum = max(minimum, condition.first)
-                maximum = condition.second if maximum is None else min(maximum, condition.second)
+                least, most = condition.bounds
+                minimum, maximum = max(minimum, least), most if maximum is None else min(maximum, most)
             elif not condition.holds(values):
                 raise _violation(f"Policy Condition failed: {condition.shown}")
         return minimum, maximum
@@ -293,6 +294,9 @@ def expand(fields: Fields) -> Fields:
     for field_name, value in fields.pairs:
         lower = field_name.lower()
         if lower not in _NOT_EXPANDED and not lower.startswith(_IGNORED_PREFIX):
+            times = value.count(FILENAME)
+            if times and len(value) + times * len(name) > DEFAULT_LIMITS.field:  # a few octets must not become many
+                raise _key_too_long() if lower == KEY else _argument(field_name, "", f"{FILENAME} makes it too long.")
             value = value.replace(FILENAME, name)
             if FILENAME in value.lower():
                 raise _argument(field_name, value, f"{FILENAME} cannot be part of a value.")
@@ -398,7 +402,7 @@ def _condition(written: object) -> Condition:
         ((name, value),) = written.items()
         if not isinstance(value, str):
             raise _bad_policy("Invalid Simple-Condition: value must be a string.")
-        return Condition("eq", name.lower(), value, None, _shown_condition(["eq", f"${name}", value]), broken=False)
+        return Condition("eq", _shown_condition(["eq", f"${name}", value]), name.lower(), value)
     if not isinstance(written, list):
         raise _bad_policy("Invalid condition: must be a List or Object.")
     if not written or not isinstance(written[0], str):
@@ -410,12 +414,14 @@ def _condition(written: object) -> Condition:
         raise _bad_policy(f"Invalid {operator}: wrong number of arguments.")
     if operator == "content-length-range":
         least, most = _octets(written[1]), _octets(written[2])
-        return Condition(operator, "", least, most, shown, broken=least is None or most is None)
+        if least is None or most is None:
+            return Condition(operator, shown, broken=True)
+        return Condition(operator, shown, bounds=(least, most))
     if not (isinstance(written[1], str) and isinstance(written[2], str)):
         raise _bad_policy("Invalid JSON.")
     name = written[1].removeprefix("$").lower()
     broken = not written[1].startswith("$") or (operator == "starts-with" and name in _EXACT)
-    return Condition(operator, name, written[2], None, shown, broken)
+    return Condition(operator, shown, name, written[2], broken=broken)
 
 
 def _octets(value: object) -> int | None:
@@ -440,7 +446,7 @@ def _meaningful(fields: Fields) -> tuple[tuple[str, str], ...]:
         lower = name.lower()
         if lower in _NOT_EXPANDED or lower in (KEY, BUCKET) or lower.startswith(_IGNORED_PREFIX):
             continue
-        if lower in _REFUSED or lower.startswith(_REFUSED_PREFIX) or "_" in lower and _reads_as_reserved(lower):
+        if lower in _REFUSED or lower.startswith(_REFUSED_PREFIX) or ("_" in lower and _reads_as_reserved(lower)):
             raise _argument(name, "", f"The form field {name} is not allowed.")
         if lower not in _KNOWN and not lower.startswith(_KNOWN_PREFIXES):
             continue
@@ -463,8 +469,12 @@ def _checked_key(key: str) -> str:
     if not key:
         raise _argument(KEY, "", "User key must have a length greater than 0.")
     if len(key.encode()) > MAX_KEY_OCTETS:
-        raise S3Error("KeyTooLongError", "Your key is too long")
+        raise _key_too_long()
     return key
+
+
+def _key_too_long() -> S3Error:
+    return S3Error("KeyTooLongError", "Your key is too long")
 
 
 def _shown(name: str) -> str:
