@@ -18,6 +18,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from osp_gateway.access.authorizer import (
+    NOISE,
     AccessRequest,
     AllOf,
     Authorizer,
@@ -28,7 +29,7 @@ from osp_gateway.access.authorizer import (
 )
 from osp_gateway.access.keystore import Keystore
 from osp_gateway.access.presign import PresignUses
-from osp_gateway.backends.bodies import BodyRequest, Signer, plan_body, resolve_mode
+from osp_gateway.backends.bodies import BodyPlan, BodyRequest, Signer, plan_body, resolve_mode
 from osp_gateway.backends.credentials import BackendCredentials
 from osp_gateway.backends.iam import HttpPost, IamTokens
 from osp_gateway.backends.responses import ResponseNames
@@ -49,20 +50,32 @@ from osp_gateway.backends.routes import (
 )
 from osp_gateway.callables import CallableRunner
 from osp_gateway.config import Settings
-from osp_gateway.outcomes import Arrival, Batch, Forward, Outcome, Refusal, Reply, Verdict, own_headers, refuse
+from osp_gateway.outcomes import (
+    Arrival,
+    Batch,
+    Forward,
+    Outcome,
+    PendingForm,
+    Refusal,
+    Reply,
+    Verdict,
+    own_headers,
+    refuse,
+)
 from osp_gateway.s3 import encoding
-from osp_gateway.s3.address import AddressingStyle, Resource, Scope, locate
+from osp_gateway.s3.address import AddressingStyle, Resource, Scope, locate, object_in
 from osp_gateway.s3.batch import MAX_BODY_OCTETS, ObjectName, read_delete
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header
-from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable
+from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable, is_form
 from osp_gateway.s3.xml import bucket_list
 from osp_gateway.sigv4 import claims
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.chunk_signing import ChunkChain, HmacChain
 from osp_gateway.sigv4.claims import Claim
-from osp_gateway.sigv4.keys import SigningKeys
+from osp_gateway.sigv4.form_codec import PostForm
+from osp_gateway.sigv4.keys import KeyPair, SigningKeys
 from osp_gateway.sigv4.sign import Signed, sign_head
 from osp_gateway.sigv4.verify import verify
 
@@ -71,6 +84,9 @@ log = logging.getLogger(__name__)
 DELETE_OBJECTS: Final = "DeleteObjects"
 KEYS_AT_A_TIME: Final = 32
 """So many keys of a batch are asked about at a time: fewer than there are places for the operator's functions."""
+_FORM_HEADERS: Final = ("accept", "origin", "user-agent")
+"""Headers of a form's request that go on as they are; everything that means something stands in the form."""
+_OF_THE_FORM: Final = frozenset({"content-length", "content-type"})
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -161,6 +177,10 @@ class Gateway:
         head = case.arrival.head
         head.refuse_ambiguity()
         resource, query = self._parse(case)
+        if head.method == "POST" and resource.scope is Scope.BUCKET and not query and is_form(head.fields):
+            case.operation = POST_OBJECT
+            form = PostForm.of_head(head)
+            return PendingForm(case.verdict(False, "its fields are not known yet"), case.arrival, resource, form)
         identified = await self._identify(case, resource, query)
         operation = self._name(case, resource, identified)
         if operation.name == "ListBuckets" and self._routes.catch_all is None:
@@ -201,6 +221,54 @@ class Gateway:
             operation=operation.name,
             names=_response_names(case.arrival, resource, destination),
             batch=batch,
+        )
+
+    async def admit_form(self, pending: PendingForm) -> Forward | Refusal:
+        """The second step for a POST form, to be asked once its fields are complete. Never raises."""
+        case = _Case(pending.arrival, pending.verdict.request_id, time.perf_counter_ns())
+        case.operation, case.bucket = POST_OBJECT, pending.resource.bucket
+        try:
+            return await self._decide_form(case, pending)
+        except S3Error as error:
+            return self.refusal(case, error)
+        except Exception as error:
+            log.exception("request %s: the gateway failed", case.request_id)
+            return self.refusal(case, S3Error.internal(f"{type(error).__name__} in the gateway"))
+
+    async def _decide_form(self, case: _Case, pending: PendingForm) -> Forward:
+        bucket, form = pending.resource.bucket, pending.form
+        claim = form.claim(self._clock())
+        secret = None
+        case.who = f"{claim.access_key} (unverified)"
+        if not self._settings.skip_signature_validation:
+            secret = await self._keystore.secret(claim.access_key)
+        upload = form.verify(secret, bucket, self._clock(), self._signing_keys)
+        if secret is not None:
+            case.who = claim.access_key
+            if claim.session_token is not None:
+                raise S3Error("InvalidToken", "The provided token is malformed or otherwise invalid.")
+        case.key = upload.key
+        refuse_path_like(upload.key, AddressingStyle.PATH)  # whatever the style: the key is no part of the URL
+        target = object_in(pending.resource, upload.key)
+        route = self._routes.find(bucket)
+        await self._authorize(case, _uploads(pending, target, claim.access_key, upload.headers), route)
+        destination = self._routes.destination(route, bucket, case.arrival.default_endpoint)
+        case.upstream = f"{destination.authority} ({destination.bucket})"
+        pair = await self._credentials.get(route, claim.access_key, bucket)
+        if not isinstance(pair, KeyPair):
+            raise S3Error("NotImplemented", "POST forms need an HMAC key for the backend: an API key cannot sign them.")
+        head = case.arrival.head
+        kept = [(name, head.get(name) or "") for name in _FORM_HEADERS if name in head.fields]
+        written, codec = form.forward(pair, destination.region, destination.bucket, self._clock(), self._signing_keys)
+        headers = (("host", destination.authority), *kept, *written)
+        return Forward(
+            verdict=case.verdict(True, case.reason),
+            destination=destination,
+            method="POST",
+            target=backend_path(pending.resource, destination),
+            plan=BodyPlan(codec, lambda: headers, measured=True),
+            operation=POST_OBJECT,
+            names=_response_names(case.arrival, target, destination),
         )
 
     async def judge_batch(self, forward: Forward, body: bytes) -> Refusal | None:
@@ -292,7 +360,7 @@ class Gateway:
         if operation.name in NOT_FORWARDED:
             raise S3Error("NotImplemented", f"{operation.name} is not forwarded: {NOT_FORWARDED[operation.name]}.")
         if operation.name == POST_OBJECT:
-            raise S3Error("NotImplemented", "POST form uploads are not implemented by this gateway yet.")
+            raise S3Error("InvalidArgument", "A POST form takes no query parameters.")
         return operation
 
     # 4 authorize
@@ -464,6 +532,23 @@ def _deletes(name: ObjectName, batch: AccessRequest) -> AccessRequest:
         query=MappingProxyType({"versionId": name.version}) if name.version else _NO_HEADERS,
         operation="DeleteObject",
         key=name.key,
+    )
+
+
+def _uploads(pending: PendingForm, target: Resource, token: str, fields: Mapping[str, str]) -> AccessRequest:
+    """A form as the upload that it is; its fields stand where a PutObject has its headers."""
+    visible = {name: value for name, value in visible_headers(pending.arrival.head).items() if name not in _OF_THE_FORM}
+    visible.update((name, value) for name, value in fields.items() if name not in NOISE)
+    return AccessRequest(
+        token=token,
+        bucket=target.bucket,
+        method="POST",
+        path=target.canonical_path,
+        query=_NO_HEADERS,
+        headers=MappingProxyType(visible),
+        operation=POST_OBJECT,
+        key=target.key,
+        source=pending.arrival.source,
     )
 
 

@@ -9,9 +9,10 @@ from osp_gateway.access.authorizer import AccessRequest
 from osp_gateway.backends.bodies import BodyPlan
 from osp_gateway.backends.responses import ResponseNames
 from osp_gateway.backends.routes import Destination, Endpoint
-from osp_gateway.s3.address import AddressingStyle
+from osp_gateway.s3.address import AddressingStyle, Resource
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header, RequestHead
+from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.payload import BodyCodec
 
 
@@ -105,7 +106,20 @@ class Refusal:
     body: bytes = field(repr=False)
 
 
-Outcome = Forward | Reply | Refusal
+@dataclass(frozen=True, slots=True)
+class PendingForm:
+    """A POST form: who it is from and what it is about stands in its first octets.
+
+    They go to `form.feed`; as soon as that finds the fields complete, `Gateway.admit_form` is to be asked.
+    """
+
+    verdict: Verdict
+    arrival: Arrival
+    resource: Resource
+    form: PostForm = field(repr=False)
+
+
+Outcome = Forward | Reply | Refusal | PendingForm
 
 
 def refuse(verdict: Verdict, error: S3Error, head: RequestHead, server_name: str) -> Refusal:

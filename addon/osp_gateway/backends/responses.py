@@ -65,11 +65,18 @@ class ResponseNames:
             return f"/{self.client_bucket}"
         return self.location
 
+    def map_redirect(self, value: str) -> str:
+        """Where a form's uploader is sent: S3 adds bucket, key and etag to what the form says."""
+        before, mark, rest = value.rpartition("bucket=")
+        bucket, _, _ = rest.partition("&")
+        return before + mark + self.client_bucket + rest[len(bucket) :] if bucket == self.backend_bucket else value
+
     def map_element(self, name: bytes, text: bytes) -> bytes:
         """The text of an element, mapped where it names the backend's bucket."""
         value = unescape(text.decode("utf-8", "replace"))
         if name == b"Location":
-            return xml_text(self.location).encode() if "://" in value else text
+            # RGW leaves out the scheme where it answers a form.
+            return xml_text(self.location).encode() if "://" in value or "/" in value else text
         if name == b"Resource":
             prefix = f"/{self.backend_bucket}".encode()
             if text == prefix or text.startswith(prefix + b"/"):

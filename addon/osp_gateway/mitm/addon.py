@@ -24,7 +24,7 @@ from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.tls import ServerCertificate, start_upstream
 from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response_of
 from osp_gateway.observe.counting import request_counter
-from osp_gateway.outcomes import Forward, Verdict, refuse
+from osp_gateway.outcomes import Forward, Outcome, PendingForm, Verdict, refuse
 from osp_gateway.s3.errors import S3Error
 
 log = logging.getLogger(__name__)
@@ -178,9 +178,19 @@ class OspAddon:
             flow.response = self._refuse(flow, problem)
             return
         assert self._gateway is not None
-        outcome = await self._gateway.admit(arrival_of(flow))
-        annotate(flow, outcome.verdict)
+        self._record(flow, await self._gateway.admit(arrival_of(flow)))
+
+    async def post_form(self, flow: http.HTTPFlow) -> None:
+        """The second step for a POST form: its fields are there (`PostFormHook`)."""
+        pending = self._desk.outcomes.get(flow)
+        if self._gateway is not None and isinstance(pending, PendingForm):
+            self._record(flow, await self._gateway.admit_form(pending))
+
+    def _record(self, flow: http.HTTPFlow, outcome: Outcome) -> None:
         self._desk.outcomes[flow] = outcome
+        if isinstance(outcome, PendingForm):
+            return
+        annotate(flow, outcome.verdict)
         if not isinstance(outcome, Forward):
             flow.response = response_of(outcome)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mitmproxy import http
@@ -43,8 +44,9 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpReque
 
 from osp_gateway.mitm.desk import Desk, UpstreamTrust
 from osp_gateway.mitm.upstream import GetUpstream, dial_host, server_name, upstream_request
-from osp_gateway.outcomes import Forward
+from osp_gateway.outcomes import Forward, PendingForm
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.sigv4.form_codec import PostForm
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,13 @@ class Stalled(events.Event):
     """Nothing has moved on a request for too long."""
 
 
+@dataclass
+class PostFormHook(commands.StartHook):
+    """The fields of a POST form have been read; the addon's `post_form` decides."""
+
+    flow: http.HTTPFlow
+
+
 class GatewayStream(HttpStream):
     """One request and its response."""
 
@@ -67,6 +76,7 @@ class GatewayStream(HttpStream):
         super().__init__(context, stream_id)
         self.desk = desk
         self.forward: Forward | None = None
+        self.form: PostForm | None = None
         self.request_complete = False
         self.upstream_open = False
         self.response_begun = False
@@ -156,10 +166,13 @@ class GatewayStream(HttpStream):
         outcome = self.desk.outcomes.get(self.flow)
         if self.flow.response is not None:  # a refusal, the gateway's own reply, or another addon's answer
             yield from self.answer(self.flow.response)
-        elif not isinstance(outcome, Forward):
+        elif not isinstance(outcome, Forward | PendingForm):
             raise S3Error.internal("no verdict was given")
         else:
-            self.forward = outcome
+            if isinstance(outcome, PendingForm):
+                self.form = outcome.form
+            else:
+                self.forward = outcome
             self.client_state = self.state_consume_request_body
             self.server_state = self.state_wait_for_response_headers
             if not self.request_complete and _expects_continue(self.flow.request):
@@ -179,6 +192,9 @@ class GatewayStream(HttpStream):
 
     def body_event(self, event: events.Event) -> Commands:
         """One piece of the client's body, or its end."""
+        if self.form is not None:
+            yield from self.form_event(self.form, event)
+            return
         assert self.forward is not None
         if isinstance(event, RequestData):
             if not self.forward.plan.measured:
@@ -189,6 +205,33 @@ class GatewayStream(HttpStream):
             raise S3Error("InvalidRequest", "HTTP trailers are not accepted.")
         elif isinstance(event, RequestEndOfMessage):
             yield from self.body_complete(self.forward.body.finish())
+
+    def form_event(self, form: PostForm, event: events.Event) -> Commands:
+        """One piece of a form whose fields are not complete yet."""
+        if isinstance(event, RequestData):
+            self.keep(event.data)
+            if form.feed(event.data) is not None:
+                self.form = None
+                yield from self.form_known()
+        elif isinstance(event, RequestTrailers):
+            raise S3Error("InvalidRequest", "HTTP trailers are not accepted.")
+        elif isinstance(event, RequestEndOfMessage):
+            form.finish()
+            raise S3Error.internal("a form ended without a verdict")
+
+    def form_known(self) -> Commands:
+        """The form says now who it is from and what it is about: the second decision."""
+        yield PostFormHook(self.flow)
+        if (yield from self.check_killed(True)):
+            return
+        outcome = self.desk.outcomes.get(self.flow)
+        if self.flow.response is not None:
+            yield from self.answer(self.flow.response)
+        elif not isinstance(outcome, Forward):
+            raise S3Error.internal("nobody decided about the form")
+        else:
+            self.forward = outcome
+            yield from self.send_up(outcome.body.feed(b""))
 
     def body_complete(self, rest: bytes) -> Commands:
         """The body was found right: `rest` may follow."""
@@ -286,7 +329,7 @@ class GatewayStream(HttpStream):
 
     def release(self) -> None:
         """Let go of what was held of the body: a stream is part of reference cycles and may stay in memory for long."""
-        self.forward = None
+        self.forward = self.form = None
         self.kept.clear()
         self.request_body_buf.clear()
         self.response_body_buf.clear()

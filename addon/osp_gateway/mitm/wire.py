@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from osp_gateway.backends.responses import ResponseNames, XmlNameRewriter
+from osp_gateway.backends.responses import XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
 from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply, Verdict
 from osp_gateway.s3.head import RequestHead
+from osp_gateway.s3.operations import POST_OBJECT
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +129,9 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
     names, rewriter = forward.names, None
     if _may_name_the_backend(forward, response.status_code):
         if response.status_code < 300:
-            kept = tuple([_mapped_location(field, names) for field in kept])
+            kept = tuple([_mapped_location(field, names.map_location) for field in kept])
+        elif response.status_code == 303 and forward.operation == POST_OBJECT:
+            kept = tuple([_mapped_location(field, names.map_redirect) for field in kept])
         if _has_body(flow, response) and names.concerns(forward.operation, response.status_code, _by_name(kept)):
             rewriter = XmlNameRewriter(names)
             kept = _with_unknown_length(kept, flow)
@@ -147,11 +151,11 @@ def _may_name_the_backend(forward: Forward, status: int) -> bool:
     return forward.names.renamed or forward.method == "POST" or (forward.operation == "CreateBucket" and status < 300)
 
 
-def _mapped_location(field: tuple[bytes, bytes], names: ResponseNames) -> tuple[bytes, bytes]:
+def _mapped_location(field: tuple[bytes, bytes], mapped: Callable[[str], str]) -> tuple[bytes, bytes]:
     name, value = field
     if name.lower() != b"location":
         return field
-    return name, names.map_location(value.decode("latin-1")).encode("latin-1")
+    return name, mapped(value.decode("latin-1")).encode("latin-1")
 
 
 def _by_name(fields: Fields) -> dict[str, str]:

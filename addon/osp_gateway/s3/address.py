@@ -87,6 +87,13 @@ def locate(path: str, host: str, domains: tuple[str, ...]) -> Resource:
     return Resource(bucket, key, style, canonical, canonical_key)
 
 
+def object_in(bucket: Resource, key: str) -> Resource:
+    """The object of this key in a bucket that was asked for."""
+    encoded = encoding.encode(key.encode(), "/")
+    path = f"{bucket.canonical_path.rstrip('/')}/{encoded}"
+    return Resource(bucket.bucket, key, bucket.style, path, encoded)
+
+
 def is_bucket_name(name: str) -> bool:
     """Whether a bucket could have this name: old S3 buckets and other stores allow more than today's S3."""
     return _BUCKET(name) is not None

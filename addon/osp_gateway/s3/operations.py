@@ -108,7 +108,7 @@ class OperationTable:
             return operation
         if method == "OPTIONS" and _is_preflight(headers):
             return _PREFLIGHT
-        if method == "POST" and resource.scope is Scope.BUCKET and _is_form(headers):
+        if method == "POST" and resource.scope is Scope.BUCKET and is_form(headers):
             return _POST_FORM
         raise S3Error("MethodNotAllowed", "The specified method is not allowed against this resource.")
 
@@ -146,7 +146,8 @@ def _is_preflight(headers: Mapping[str, list[str]]) -> bool:
     return "origin" in headers and "access-control-request-method" in headers
 
 
-def _is_form(headers: Mapping[str, list[str]]) -> bool:
+def is_form(headers: Mapping[str, list[str]]) -> bool:
+    """Whether the body is a form, by its Content-Type."""
     return any(v.lower().startswith("multipart/form-data") for v in headers.get("content-type", ()))
 
 
