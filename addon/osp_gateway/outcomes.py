@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 from urllib.parse import unquote
 
 from osp_gateway.access.authorizer import AccessRequest
@@ -140,6 +141,7 @@ def own_headers(server_name: str, request_id: str, length: int) -> tuple[Header,
     return (
         ("content-type", "application/xml"),
         ("content-length", str(length)),
+        ("date", formatdate(usegmt=True)),
         ("server", server_name),
         ("x-amz-request-id", request_id),
     )

@@ -76,7 +76,7 @@ class ResponseNames:
         value = unescape(text.decode("utf-8", "replace"))
         if name == b"Location":
             # RGW leaves out the scheme where it answers a form.
-            return xml_text(self.location).encode() if "://" in value or "/" in value else text
+            return xml_text(self.location).encode() if "/" in value else text
         if name == b"Resource":
             prefix = f"/{self.backend_bucket}".encode()
             if text == prefix or text.startswith(prefix + b"/"):

@@ -26,6 +26,7 @@ from osp_gateway.mitm.upstream import GetUpstream, UpstreamClient
 log = logging.getLogger(__name__)
 
 ROUNDS_PER_TIMEOUT: Final = 4
+MAX_IDLE_CONNECTIONS: Final = 4
 Commands = Generator[commands.Command, Any, None]
 
 
@@ -99,6 +100,18 @@ class GatewayHttpLayer(HttpLayer):
         self.streams[stream_id] = GatewayStream(self.context.fork(), stream_id, self.desk)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
 
+    def close_idle(self) -> Commands:
+        """Make room: mitmproxy lets a client connection have five connections to one address.
+
+        An HTTP/1 client has one request at a time, so when it needs a new connection all the others are idle.
+        """
+        if self.context.client.alpn == b"h2":
+            return
+        idle = [c for c in self.connections if isinstance(c, Server) and c.connected]
+        if len(idle) >= MAX_IDLE_CONNECTIONS:
+            for connection in idle:
+                yield commands.CloseConnection(connection)
+
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
         """An open connection that will do, or a new one.
 
@@ -119,6 +132,7 @@ class GatewayHttpLayer(HttpLayer):
                 stream = self.command_sources.pop(event)
                 yield from self.event_to_child(stream, GetHttpConnectionCompleted(event, (connection, None)))
                 return
+        yield from self.close_idle()
         context = self.context.fork()
         context.server = Server(address=event.address, transport_protocol="tcp")
         self.desk.trust[context.server] = event.trust

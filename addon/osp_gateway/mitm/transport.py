@@ -280,9 +280,11 @@ class GatewayStream(HttpStream):
         assert self.forward is not None
         destination = self.forward.destination
         endpoint = destination.endpoint
-        trust = UpstreamTrust(server_name(destination), destination.verify)
+        name = server_name(destination)
+        # Without TLS there is no certificate to judge: buckets at one address share their connections.
+        trust = UpstreamTrust(name, destination.verify) if endpoint.tls else UpstreamTrust("", True)
         connected, problem = yield GetUpstream(
-            (dial_host(trust.server_name), endpoint.port), endpoint.tls, None, "tcp", trust, self.desk
+            (dial_host(name), endpoint.port), endpoint.tls, None, "tcp", trust, self.desk
         )
         if problem:
             yield from self.break_off(_unreachable(problem))
