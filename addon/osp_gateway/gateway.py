@@ -11,21 +11,17 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 from typing import Final
-from urllib.parse import unquote
 
 from osp_gateway.access.authorizer import (
-    NOISE,
     AccessRequest,
     AllOf,
     Authorizer,
     Decision,
     KeyBuckets,
     ValidatorAuthorizer,
-    visible_headers,
 )
 from osp_gateway.access.keystore import Keystore
 from osp_gateway.access.presign import PresignUses
@@ -34,7 +30,6 @@ from osp_gateway.backends.credentials import BackendCredentials
 from osp_gateway.backends.iam import HttpPost, IamTokens
 from osp_gateway.backends.responses import ResponseNames
 from osp_gateway.backends.rewrite import (
-    CopySource,
     backend_headers,
     backend_path,
     read_copy_source,
@@ -48,6 +43,7 @@ from osp_gateway.backends.routes import (
     Destination,
     Routes,
 )
+from osp_gateway.backends.signers import BearerSigner, KeySigner, unsigned
 from osp_gateway.callables import CallableRunner
 from osp_gateway.config import Settings
 from osp_gateway.outcomes import (
@@ -62,12 +58,20 @@ from osp_gateway.outcomes import (
     own_headers,
     refuse,
 )
+from osp_gateway.questions import (
+    NOTHING,
+    ROOT,
+    about_batch_key,
+    about_copy_source,
+    about_form,
+    about_listing,
+    about_request,
+)
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import AddressingStyle, Resource, Scope, locate, object_in
 from osp_gateway.s3.batch import MAX_BODY_OCTETS, ObjectName, read_delete
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
-from osp_gateway.s3.head import Header
 from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable, is_form
 from osp_gateway.s3.xml import bucket_list
 from osp_gateway.sigv4 import claims
@@ -76,7 +80,6 @@ from osp_gateway.sigv4.chunk_signing import ChunkChain, HmacChain
 from osp_gateway.sigv4.claims import Claim
 from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
-from osp_gateway.sigv4.sign import Signed, sign_head
 from osp_gateway.sigv4.verify import verify
 
 log = logging.getLogger(__name__)
@@ -86,8 +89,6 @@ KEYS_AT_A_TIME: Final = 32
 """So many keys of a batch are asked about at a time: fewer than there are places for the operator's functions."""
 _FORM_HEADERS: Final = ("accept", "origin", "user-agent")
 """Headers of a form's request that go on as they are; everything that means something stands in the form."""
-_OF_THE_FORM: Final = frozenset({"content-length", "content-type"})
-_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -185,9 +186,11 @@ class Gateway:
         operation = self._name(case, resource, identified)
         if operation.name == "ListBuckets" and self._routes.catch_all is None:
             return await self._list_buckets(case, identified)
-        bucket = resource.bucket or "*"
+        bucket = resource.bucket or ROOT
         route = (self._routes.catch_all if not resource.bucket else None) or self._routes.find(bucket)
-        request = self._access_request(case, resource, identified, operation)
+        request = about_request(
+            case.arrival, identified.token, resource, operation.name, identified.query, identified.hoisted
+        )
         await self._authorize(case, request, route)
         source = await self._copy_source(case, identified, operation, route)
         self._count_presigned_use(identified.claim)
@@ -251,7 +254,7 @@ class Gateway:
         refuse_path_like(upload.key, AddressingStyle.PATH)  # whatever the style: the key is no part of the URL
         target = object_in(pending.resource, upload.key)
         route = self._routes.find(bucket)
-        await self._authorize(case, _uploads(pending, target, claim.access_key, upload.headers), route)
+        await self._authorize(case, about_form(case.arrival, claim.access_key, target, upload.headers), route)
         destination = self._routes.destination(route, bucket, case.arrival.default_endpoint)
         case.upstream = f"{destination.authority} ({destination.bucket})"
         pair = await self._credentials.get(route, claim.access_key, bucket)
@@ -291,7 +294,7 @@ class Gateway:
             refuse_path_like(name.key, batch.style)
         for start in range(0, len(objects), KEYS_AT_A_TIME):
             group = objects[start : start + KEYS_AT_A_TIME]
-            requests = [_deletes(name, batch.request) for name in group]
+            requests = [about_batch_key(batch.request, name) for name in group]
             decisions = await asyncio.gather(*(self._authorizer.decide(r, batch.ttl) for r in requests))
             for name, decision in zip(group, decisions, strict=True):
                 if not decision.allowed:
@@ -374,25 +377,6 @@ class Gateway:
         if not decision.allowed:
             raise S3Error.access_denied(reason=decision.reason)
 
-    def _access_request(
-        self, case: _Case, resource: Resource, identified: _Identified, operation: Operation
-    ) -> AccessRequest:
-        head = case.arrival.head
-        headers = visible_headers(head)
-        if identified.hoisted:
-            headers = MappingProxyType({**headers, **identified.hoisted})
-        return AccessRequest(
-            token=identified.token,
-            bucket=resource.bucket or "*",
-            method=head.method,
-            path=resource.canonical_path,
-            query=_decoded(identified.query),
-            headers=headers,
-            operation=operation.name,
-            key=resource.key,
-            source=case.arrival.source,
-        )
-
     async def _copy_source(
         self, case: _Case, identified: _Identified, operation: Operation, target: BucketRoute
     ) -> str | None:
@@ -405,7 +389,7 @@ class Gateway:
         source = read_copy_source(written)
         route = self._routes.find(source.bucket)
         target_decision = case.cached, case.reason
-        await self._authorize(case, _reads_source(source, identified.token, case.arrival), route)
+        await self._authorize(case, about_copy_source(case.arrival, identified.token, source), route)
         case.cached, case.reason = case.cached and target_decision[0], target_decision[1]
         default = case.arrival.default_endpoint
         destination = self._routes.destination(route, source.bucket, default)
@@ -417,17 +401,7 @@ class Gateway:
         """The configured buckets that this caller may list."""
         allowed = []
         for name in self._routes.names:
-            request = AccessRequest(
-                token=identified.token,
-                bucket=name,
-                method="GET",
-                path=f"/{name}",
-                query=_NO_HEADERS,
-                headers=_NO_HEADERS,
-                operation="ListObjectsV2",
-                key="",
-                source=case.arrival.source,
-            )
+            request = about_listing(case.arrival, identified.token, name)
             decision = await self._authorizer.decide(request, self._routes.find(name).ttl)
             if decision.allowed:
                 allowed.append(name)
@@ -462,30 +436,17 @@ class Gateway:
         credentials: Credentials | None,
     ) -> Signer:
         if credentials is None:
-            return _unsigned
+            return unsigned
         if isinstance(credentials, ApiKey):
             if not destination.endpoint.tls:
                 raise S3Error.unavailable(
                     "The gateway could not obtain credentials for the backend.",
                     reason="an IAM token would cross the network in the clear: the backend needs TLS",
                 )
-            return partial(_with_bearer, await self._iam.token(credentials.value))
-        pair = credentials
-
-        def sign(headers: list[Header], payload_hash: str) -> Signed:
-            return sign_head(
-                method=method,
-                path=path,
-                query=identified.query,
-                headers=headers,
-                payload_hash=payload_hash,
-                pair=pair,
-                region=destination.region,
-                now=self._clock(),
-                keys=self._signing_keys,
-            )
-
-        return sign
+            return BearerSigner(await self._iam.token(credentials.value))
+        return KeySigner(
+            method, path, identified.query, credentials, destination.region, self._clock, self._signing_keys
+        )
 
     def _client_chain(self, identified: _Identified) -> ChunkChain:
         """The chain of the client's chunk signatures: it starts with the signature of the head."""
@@ -494,14 +455,6 @@ class Gateway:
             raise S3Error.invalid_request("Signed chunks need a verified signature in the Authorization header.")
         key = self._signing_keys.get(identified.secret, claim.amz_date[:8], claim.region)
         return HmacChain(key, claim.amz_date, claim.scope, claim.signature)
-
-
-def _unsigned(headers: list[Header], payload_hash: str) -> Signed:  # noqa: ARG001 - nothing is signed
-    return Signed(headers, None)
-
-
-def _with_bearer(token: str, headers: list[Header], payload_hash: str) -> Signed:  # noqa: ARG001 - nothing is signed
-    return Signed([*headers, ("authorization", f"Bearer {token}")], None)
 
 
 def _authorizer(settings: Settings, runner: CallableRunner) -> Authorizer:
@@ -518,59 +471,12 @@ def _identified(
 ) -> _Identified:
     """With a presigned URL's headers taken out of its query."""
     if claim is not None and claim.expires is None:
-        return _Identified(token, claim, query, _NO_HEADERS, payload_hash, secret)
+        return _Identified(token, claim, query, NOTHING, payload_hash, secret)
     plain = claims.without_authentication(query)
     hoisted = claims.hoisted_headers(plain)
     if hoisted:
         plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
     return _Identified(token, claim, plain, hoisted, payload_hash, secret)
-
-
-def _deletes(name: ObjectName, batch: AccessRequest) -> AccessRequest:
-    """One key of a batch as a request of its own."""
-    return replace(
-        batch,
-        method="DELETE",
-        path=f"{batch.path.rstrip('/')}/{encoding.encode(name.key.encode(), '/')}",
-        query=MappingProxyType({"versionId": name.version}) if name.version else _NO_HEADERS,
-        operation="DeleteObject",
-        key=name.key,
-    )
-
-
-def _uploads(pending: PendingForm, target: Resource, token: str, fields: Mapping[str, str]) -> AccessRequest:
-    """A form as the upload that it is; its fields stand where a PutObject has its headers."""
-    visible = {name: value for name, value in visible_headers(pending.arrival.head).items() if name not in _OF_THE_FORM}
-    visible.update((name, value) for name, value in fields.items() if name not in NOISE)
-    return AccessRequest(
-        token=token,
-        bucket=target.bucket,
-        method="POST",
-        path=target.canonical_path,
-        query=_NO_HEADERS,
-        headers=MappingProxyType(visible),
-        operation=POST_OBJECT,
-        key=target.key,
-        source=pending.arrival.source,
-    )
-
-
-def _reads_source(source: CopySource, token: str, arrival: Arrival) -> AccessRequest:
-    return AccessRequest(
-        token=token,
-        bucket=source.bucket,
-        method="GET",
-        path="/" + encoding.encode(f"{source.bucket}/{source.key}".encode(), "/"),
-        query=_decoded(source.version),
-        headers=_NO_HEADERS,
-        operation="GetObject",
-        key=source.key,
-        source=arrival.source,
-    )
-
-
-def _decoded(query: tuple[Pair, ...]) -> Mapping[str, str]:
-    return MappingProxyType({unquote(name): unquote(value) for name, value in query}) if query else _NO_HEADERS
 
 
 def _response_names(arrival: Arrival, resource: Resource, destination: Destination) -> ResponseNames:
