@@ -68,7 +68,8 @@ class Child:
 @click.option("--secret-key", default="demo-secret", help="The client's secret key.")
 def demo(headless: bool, port: int, web_port: int, bucket: str, access_key: str, secret_key: str) -> None:
     """Start a gateway with a real S3 server behind it, until Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: stop what was started
+        signal.signal(number, signal.default_int_handler)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="osp-demo-")))
         backend_keys = secrets.token_hex(8), secrets.token_hex(16)
