@@ -39,6 +39,7 @@ STATUS: Final[Mapping[str, int]] = {
     "MissingSecurityHeader": 400,
     "NoSuchBucket": 404,
     "NotImplemented": 501,
+    "RequestHeaderSectionTooLarge": 400,
     "RequestTimeTooSkewed": 403,
     "RequestTimeout": 400,
     "ServiceUnavailable": 503,
