@@ -159,7 +159,7 @@ class OspAddon:
     def tls_start_client(self, data: tls.TlsData) -> None:
         """The operator's certificate, if there is one."""
         if self._certificate is not None and isinstance(data.conn, Client):
-            self._certificate.start(data)
+            self._certificate.start(data, ctx.options.http2)
 
     def tls_start_server(self, data: tls.TlsData) -> None:
         """Each bucket's rule for its backend's certificate."""

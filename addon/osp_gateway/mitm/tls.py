@@ -10,7 +10,8 @@ from OpenSSL import SSL
 
 from osp_gateway.mitm.desk import UpstreamTrust
 
-ALPN: Final = (b"h2", b"http/1.1")
+HTTP1: Final = b"http/1.1"
+HTTP2: Final = b"h2"
 
 
 class ServerCertificate:
@@ -22,24 +23,26 @@ class ServerCertificate:
         Raises:
             ValueError: they do not hold a certificate and its key.
         """
-        context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        try:
-            context.use_certificate_chain_file(str(cert_path))
-            context.use_privatekey_file(str(key_path))
-            context.check_privatekey()
-        except SSL.Error:
-            raise ValueError(
-                "cert_path, key_path: expected a PEM certificate chain and its unencrypted PEM key"
-            ) from None
-        context.set_alpn_select_callback(_select_alpn)
-        self._context = context
+        self._contexts = {http2: _server_context(cert_path, key_path, http2) for http2 in (False, True)}
 
-    def start(self, data: tls.TlsData) -> None:
-        """Provide the connection object for a client's handshake."""
-        connection = SSL.Connection(self._context)
+    def start(self, data: tls.TlsData, http2: bool) -> None:
+        """Provide the connection object for a client's handshake, in which HTTP/2 may be agreed on or not."""
+        connection = SSL.Connection(self._contexts[http2])
         connection.set_accept_state()
         data.ssl_conn = connection
+
+
+def _server_context(cert_path: Path, key_path: Path, http2: bool) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    try:
+        context.use_certificate_chain_file(str(cert_path))
+        context.use_privatekey_file(str(key_path))
+        context.check_privatekey()
+    except SSL.Error:
+        raise ValueError("cert_path, key_path: expected a PEM certificate chain and its unencrypted PEM key") from None
+    context.set_alpn_select_callback(_select_http2 if http2 else _select_http1)
+    return context
 
 
 def start_upstream(data: tls.TlsData, trust: UpstreamTrust) -> None:
@@ -58,5 +61,9 @@ def start_upstream(data: tls.TlsData, trust: UpstreamTrust) -> None:
     data.ssl_conn = connection
 
 
-def _select_alpn(_connection: SSL.Connection, offered: list[bytes]) -> Any:
-    return next((protocol for protocol in offered if protocol in ALPN), SSL.NO_OVERLAPPING_PROTOCOLS)
+def _select_http1(_connection: SSL.Connection, offered: list[bytes]) -> Any:
+    return HTTP1 if HTTP1 in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+
+
+def _select_http2(connection: SSL.Connection, offered: list[bytes]) -> Any:
+    return HTTP2 if HTTP2 in offered else _select_http1(connection, offered)
