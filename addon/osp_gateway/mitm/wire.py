@@ -125,7 +125,8 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
     response = flow.response
     assert response is not None
     fields = response.headers.fields
-    kept = tuple([field for field in fields if field[0].lower() not in _connection_headers(flow)])
+    dropped = _connection_headers(flow)
+    kept = tuple([field for field in fields if field[0].lower() not in dropped])
     names, rewriter = forward.names, None
     if _may_name_the_backend(forward, response.status_code):
         if response.status_code < 300:
