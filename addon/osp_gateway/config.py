@@ -16,9 +16,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from osp_gateway.backends.bodies import PayloadMode
 from osp_gateway.backends.iam import DEFAULT_URL
-from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint
+from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint, PayloadMode
 from osp_gateway.callables import positional_parameters, required_keywords
 from osp_gateway.s3.address import AddressingStyle
 from osp_gateway.sigv4.keys import KeyPair

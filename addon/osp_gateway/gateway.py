@@ -166,9 +166,8 @@ class Gateway:
             return await self._decide(case)
         except S3Error as error:
             return self.refusal(case, error)
-        except Exception as error:
-            log.exception("request %s: the gateway failed", case.request_id)
-            return self.refusal(case, S3Error.internal(f"{type(error).__name__} in the gateway"))
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in our code is a refusal
+            return self.refusal(case, _our_failure(case.request_id, error))
 
     def refusal(self, case: _Case, error: S3Error) -> Refusal:
         """The refusal of a case."""
@@ -234,9 +233,8 @@ class Gateway:
             return await self._decide_form(case, pending)
         except S3Error as error:
             return self.refusal(case, error)
-        except Exception as error:
-            log.exception("request %s: the gateway failed", case.request_id)
-            return self.refusal(case, S3Error.internal(f"{type(error).__name__} in the gateway"))
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in our code is a refusal
+            return self.refusal(case, _our_failure(case.request_id, error))
 
     async def _decide_form(self, case: _Case, pending: PendingForm) -> Forward:
         bucket, form = pending.resource.bucket, pending.form
@@ -282,9 +280,8 @@ class Gateway:
             await self._authorize_keys(forward.batch, read_delete(body))
         except S3Error as error:
             return refuse(forward.verdict, error, head, self._settings.server_name)
-        except Exception as error:
-            log.exception("request %s: the gateway failed", forward.verdict.request_id)
-            failure = S3Error.internal(f"{type(error).__name__} in the gateway")
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in our code is a refusal
+            failure = _our_failure(forward.verdict.request_id, error)
             return refuse(forward.verdict, failure, head, self._settings.server_name)
         return None
 
@@ -455,6 +452,12 @@ class Gateway:
             raise S3Error.invalid_request("Signed chunks need a verified signature in the Authorization header.")
         key = self._signing_keys.get(identified.secret, claim.amz_date[:8], claim.region)
         return HmacChain(key, claim.amz_date, claim.scope, claim.signature)
+
+
+def _our_failure(request_id: str, error: Exception) -> S3Error:
+    """Something that is nobody's fault but ours: a trace for the operator, a plain InternalError for the client."""
+    log.error("request %s: the gateway failed", request_id, exc_info=error)
+    return S3Error.internal(f"{type(error).__name__} in the gateway")
 
 
 def _authorizer(settings: Settings, runner: CallableRunner) -> Authorizer:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-from osp_gateway.backends.routes import ApiKey, Credentials, Endpoint
+from osp_gateway.backends.routes import ApiKey, Credentials, Endpoint, PayloadMode
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header
 from osp_gateway.sigv4.aws_chunked import MODES, Mode
@@ -29,8 +29,6 @@ from osp_gateway.sigv4.chunked_codecs import (
 )
 from osp_gateway.sigv4.payload import BodyCodec, HeldBody, codec_for
 from osp_gateway.sigv4.sign import Signed
-
-PayloadMode = Literal["auto", "same", "plain"]
 
 HOLD_OCTETS: Final = 1024 * 1024
 """A decoded body of up to this size is held whole."""

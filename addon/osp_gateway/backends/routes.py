@@ -35,6 +35,7 @@ class ApiKey:
 
 
 Credentials = KeyPair | ApiKey
+PayloadMode = Literal["auto", "same", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class BucketRoute:
     verify: bool = True
     ttl: float = 300.0
     credentials: Credentials | None = None
-    payload: Literal["auto", "same", "plain"] = "auto"
+    payload: PayloadMode = "auto"
 
     @property
     def is_pattern(self) -> bool:
