@@ -19,6 +19,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from osp_gateway.backends.iam import DEFAULT_URL
 from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint, PayloadMode
 from osp_gateway.callables import positional_parameters, required_keywords
+from osp_gateway.limits import DEFAULT_LIMITS, Limits
 from osp_gateway.s3.address import AddressingStyle
 from osp_gateway.sigv4.keys import KeyPair
 
@@ -72,6 +73,9 @@ class Settings:
     server_name: str
     domains: tuple[str, ...]
     iam_url: str
+    allow_sigv2: bool
+    explain_errors: bool
+    limits: Limits
 
 
 def _not_a_bool(value: object) -> object:
@@ -82,7 +86,7 @@ def _not_a_bool(value: object) -> object:
 
 _Port = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=1, le=65535)]
 _ListenPort = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=0, le=65535)]
-_Ttl = Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0, allow_inf_nan=False)]
+_AtLeastZero = Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0, allow_inf_nan=False)]
 _Seconds = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, allow_inf_nan=False)]
 _Count = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=1)]
 _Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._:\-]+$")]
@@ -101,7 +105,7 @@ class _Bucket(_Model):
     api_key: _Secret | None = Field(None, validation_alias=AliasChoices("apikey", "api_key"))
     access_key: _Secret | None = Field(None, validation_alias=AliasChoices("access_key", "accessKey"))
     secret_key: _Secret | None = Field(None, validation_alias=AliasChoices("secret_key", "secretKey"))
-    ttl: _Ttl = Field(DEFAULT_TTL_SECONDS, validation_alias=AliasChoices("ttl", "time-to-live", "time_to_live"))
+    ttl: _AtLeastZero = Field(DEFAULT_TTL_SECONDS, validation_alias=AliasChoices("ttl", "time-to-live", "time_to_live"))
     addressing_style: Literal["virtual", "path"] | None = None
     is_tls_enabled: bool | None = None
     bucket: _BucketName | None = None
@@ -113,6 +117,22 @@ class _Key(_Model):
     access_key: _Secret = Field(validation_alias=AliasChoices("access_key", "accessKey"))
     secret_key: _Secret = Field(validation_alias=AliasChoices("secret_key", "secretKey"))
     buckets: tuple[str, ...] | None = None
+
+
+class _Limits(_Model):
+    head_octets: _Count = DEFAULT_LIMITS.head_octets
+    head_fields: _Count = DEFAULT_LIMITS.head_fields
+    url_octets: _Count = DEFAULT_LIMITS.url_octets
+    head_timeout: _Seconds = DEFAULT_LIMITS.head_timeout
+    min_rate: _AtLeastZero = DEFAULT_LIMITS.min_rate
+    rate_grace: _AtLeastZero = DEFAULT_LIMITS.rate_grace
+    requests_per_connection: _Count = DEFAULT_LIMITS.requests_per_connection
+    requests: _Count = DEFAULT_LIMITS.requests
+    connections_per_address: Annotated[int, BeforeValidator(_not_a_bool), Field(ge=0)] = (
+        DEFAULT_LIMITS.connections_per_address
+    )
+    max_chunk: _Count = DEFAULT_LIMITS.max_chunk
+    hold: _Count = DEFAULT_LIMITS.hold
 
 
 class _Server(_Model):
@@ -132,6 +152,9 @@ class _Server(_Model):
     max_presign_url_usage_attempts: _Count | None = None
     server_name: Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")] = "osp"
     domains: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-]*$")], ...] = DEFAULT_DOMAINS
+    allow_sigv2: bool = False
+    explain_errors: bool = False
+    limits: _Limits = _Limits()
 
 
 class ProxyServerConfig:
@@ -159,6 +182,9 @@ class ProxyServerConfig:
             it allows without a signature.
         connect_timeout: seconds for a connection to a backend, TLS handshake included; default 10.
         read_timeout: seconds without any progress after which a request is given up; default 60.
+        allow_sigv2: True verifies Signature V2, which is refused otherwise.
+        explain_errors: True tells clients, in the error, what was signed here and why their signature differs.
+        limits: dict of bounds on what clients may send; see `limits.Limits`.
 
     Raises:
         ConfigError: with one line per mistake.
@@ -187,6 +213,9 @@ class ProxyServerConfig:
         allow_anonymous: bool | None = None,
         connect_timeout: float | None = None,
         read_timeout: float | None = None,
+        allow_sigv2: bool | None = None,
+        explain_errors: bool | None = None,
+        limits: Mapping[str, Any] | None = None,
     ) -> None:
         written = {
             "cos_map": _without_none(cos_map),
@@ -205,6 +234,9 @@ class ProxyServerConfig:
             "allow_anonymous": allow_anonymous,
             "connect_timeout": connect_timeout,
             "read_timeout": read_timeout,
+            "allow_sigv2": allow_sigv2,
+            "explain_errors": explain_errors,
+            "limits": limits,
         }
         callables = {
             "bucket_creds_fetcher": (bucket_creds_fetcher, 2, 2),
@@ -322,7 +354,7 @@ def _place(location: Sequence[str | int]) -> str:
     return text
 
 
-_FIELDS: Final[Mapping[str, type[BaseModel]]] = {"cos_map": _Bucket, "hmac_keystore": _Key}
+_FIELDS: Final[Mapping[str, type[BaseModel]]] = {"cos_map": _Bucket, "hmac_keystore": _Key, "limits": _Limits}
 
 
 def _suggestion(location: Sequence[str | int]) -> str:
@@ -403,6 +435,9 @@ def _settings(
         server_name=model.server_name,
         domains=tuple(domain.lower() for domain in model.domains),
         iam_url=os.environ.get("IBM_IAM_URL") or DEFAULT_URL,
+        allow_sigv2=model.allow_sigv2,
+        explain_errors=model.explain_errors,
+        limits=Limits(**model.limits.model_dump()),
     )
 
 

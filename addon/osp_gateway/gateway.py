@@ -209,6 +209,7 @@ class Gateway:
                 operation.name,
                 partial(self._client_chain, identified),
                 hold=MAX_BODY_OCTETS if batch else None,
+                limits=self._settings.limits,
             ),
             headers,
             resolve_mode(route.payload, destination.endpoint, credentials),

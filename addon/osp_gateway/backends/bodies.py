@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from osp_gateway.backends.routes import ApiKey, Credentials, Endpoint, PayloadMode
+from osp_gateway.limits import DEFAULT_LIMITS, Limits
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header
 from osp_gateway.sigv4.aws_chunked import MODES, Mode
@@ -21,17 +22,14 @@ from osp_gateway.sigv4.chunk_signing import ChunkChain, HmacChain
 from osp_gateway.sigv4.chunked_codecs import (
     DECODED_LENGTH,
     Announcement,
+    ChunkLimits,
     DecodingCodec,
-    Limits,
     PassingCodec,
     PlainChecksumCodec,
     ResigningCodec,
 )
 from osp_gateway.sigv4.payload import BodyCodec, HeldBody, codec_for
 from osp_gateway.sigv4.sign import Signed
-
-HOLD_OCTETS: Final = 1024 * 1024
-"""A decoded body of up to this size is held whole."""
 
 _AWS_SUFFIXES: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _OBJECT_CHECKSUMS: Final = frozenset({"CompleteMultipartUpload"})
@@ -54,6 +52,7 @@ class BodyRequest:
         operation: S3's name of the operation.
         client_chain: makes the chain of the client's chunk signatures.
         hold: octets of a body that must be had whole before anything is sent; None where there is no need.
+        limits: how large chunks may be, and bodies that are held whole.
     """
 
     payload_hash: str
@@ -61,6 +60,7 @@ class BodyRequest:
     operation: str
     client_chain: Callable[[], ChunkChain]
     hold: int | None = None
+    limits: Limits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _plain(request: BodyRequest, headers: list[Header], signer: Signer) -> BodyP
 def _decoded(request: BodyRequest, mode: Mode, headers: list[Header], signer: Signer) -> BodyPlan:
     announcement = Announcement.of_headers(request.payload_hash, request.fields)
     chain = request.client_chain() if mode.signature else None
-    codec = DecodingCodec(announcement, chain, _limits(request.hold))
+    codec = DecodingCodec(announcement, chain, _limits(request))
     plain = [(name, value) for name, value in headers if name not in _CODING_HEADERS]
     plain += [("content-encoding", coding) for coding in _other_codings(request.fields)]
     plain.append(("content-length", str(announcement.length)))
@@ -152,9 +152,9 @@ def _same(request: BodyRequest, mode: Mode, headers: list[Header], signer: Signe
     signed = signer(headers, request.payload_hash)
     codec: BodyCodec
     if mode.signature is None:
-        codec = PassingCodec(announcement, _limits(None))
+        codec = PassingCodec(announcement, _limits(request))
     else:
-        codec = ResigningCodec(announcement, request.client_chain(), _backend_chain(signed), _limits(None))
+        codec = ResigningCodec(announcement, request.client_chain(), _backend_chain(signed), _limits(request))
     return BodyPlan(codec, lambda: tuple(signed.headers), measured=True)
 
 
@@ -164,9 +164,10 @@ def _backend_chain(signed: Signed) -> ChunkChain:
     return HmacChain(signed.seed.signing_key, signed.seed.amz_date, signed.seed.scope, signed.seed.signature)
 
 
-def _limits(hold: int | None) -> Limits:
+def _limits(request: BodyRequest) -> ChunkLimits:
     # Small chunks are for the store to judge: AWS refuses them, others take them.
-    return Limits(hold=hold or HOLD_OCTETS, min_chunk=0)
+    limits = request.limits
+    return ChunkLimits(hold=request.hold or limits.hold, max_chunk=limits.max_chunk, min_chunk=0)
 
 
 def _held(codec: BodyCodec, hold: int | None) -> BodyCodec:

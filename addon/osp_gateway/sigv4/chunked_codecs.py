@@ -69,7 +69,7 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ChunkLimits:
     """In octets: `hold`, up to which a body is released as a whole; what a signed chunk may have at most; what every
     chunk but the last must have.
     """
@@ -79,7 +79,7 @@ class Limits:
     min_chunk: int = MIN_CHUNK_OCTETS
 
 
-DEFAULT_LIMITS: Final = Limits()
+DEFAULT_CHUNK_LIMITS: Final = ChunkLimits()
 
 
 class _Holdback:
@@ -125,7 +125,7 @@ class _ChunkedCodec(ABC):
         self,
         announcement: Announcement,
         chain: ChunkChain | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: ChunkLimits = DEFAULT_CHUNK_LIMITS,
     ) -> None:
         """Check a body.
 
@@ -295,7 +295,7 @@ class DecodingCodec(_ChunkedCodec):
         self,
         announcement: Announcement,
         chain: ChunkChain | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: ChunkLimits = DEFAULT_CHUNK_LIMITS,
     ) -> None:
         """See `_ChunkedCodec`."""
         super().__init__(announcement, chain, limits)
@@ -336,7 +336,7 @@ class DecodingCodec(_ChunkedCodec):
 class _EncodedCodec(_ChunkedCodec):
     """aws-chunked in, aws-chunked out."""
 
-    def __init__(self, announcement: Announcement, chain: ChunkChain | None, limits: Limits) -> None:
+    def __init__(self, announcement: Announcement, chain: ChunkChain | None, limits: ChunkLimits) -> None:
         """See `_ChunkedCodec`."""
         super().__init__(announcement, chain, limits)
         self._received = 0
@@ -376,7 +376,7 @@ class _EncodedCodec(_ChunkedCodec):
 class PassingCodec(_EncodedCodec):
     """Unsigned aws-chunked in, the very same octets out."""
 
-    def __init__(self, announcement: Announcement, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, announcement: Announcement, limits: ChunkLimits = DEFAULT_CHUNK_LIMITS) -> None:
         """Pass on a body; see `_ChunkedCodec`."""
         super().__init__(announcement, None, limits)
 
@@ -395,7 +395,7 @@ class ResigningCodec(_EncodedCodec):
         announcement: Announcement,
         chain: ChunkChain,
         backend: ChunkChain,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: ChunkLimits = DEFAULT_CHUNK_LIMITS,
     ) -> None:
         """As `_ChunkedCodec`, with `backend`, the chain that signs: its seed is the signature of the new head."""
         super().__init__(announcement, chain, limits)

@@ -13,8 +13,8 @@ from osp_gateway.sigv4.checksums import BodyChecks
 from osp_gateway.sigv4.chunk_signing import HmacChain
 from osp_gateway.sigv4.chunked_codecs import (
     Announcement,
+    ChunkLimits,
     DecodingCodec,
-    Limits,
     PassingCodec,
     PlainChecksumCodec,
     ResigningCodec,
@@ -25,8 +25,8 @@ from support.aws_chunked import CRC32, HMAC, HMAC_TRAILER, UNSIGNED, Signer, enc
 
 CLIENT = Signer("fake-client-secret", "c1" * 32)
 BACKEND = Signer("fake-backend-secret", "b2" * 32)
-WHOLE = Limits(hold=1 << 20, min_chunk=0)
-STREAM = Limits(hold=0, min_chunk=0)
+WHOLE = ChunkLimits(hold=1 << 20, min_chunk=0)
+STREAM = ChunkLimits(hold=0, min_chunk=0)
 CHUNKS = [b"first chunk,", b"another", b"!"]
 BODY = b"".join(CHUNKS)
 SIGNED = (HMAC, HMAC_TRAILER)
@@ -41,7 +41,7 @@ def chain(of: Signer) -> HmacChain:
     return HmacChain(aws_chunked.signing_key(of.secret), aws_chunked.AMZ_DATE, aws_chunked.SCOPE, of.seed)
 
 
-def codec(kind: str, mode: str, length: int, limits: Limits = STREAM, **fields: str) -> BodyCodec:
+def codec(kind: str, mode: str, length: int, limits: ChunkLimits = STREAM, **fields: str) -> BodyCodec:
     announcement = Announcement.of_headers(mode, headers(mode, length, **fields))
     verifier = None if mode == UNSIGNED else chain(CLIENT)
     if kind == "decode":
@@ -94,7 +94,7 @@ def test_the_output_does_not_depend_on_how_the_body_is_split(kind, mode, data):
     wire = body(mode, chunks)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(wire)))))
     feeds = [wire[start:end] for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
-    under_test = codec(kind, mode, len(b"".join(chunks)), Limits(hold=hold, min_chunk=0))
+    under_test = codec(kind, mode, len(b"".join(chunks)), ChunkLimits(hold=hold, min_chunk=0))
     assert b"".join(run(under_test, *feeds)) == wanted(kind, mode, chunks)
 
 
@@ -107,7 +107,7 @@ def test_an_empty_body_passes(kind, mode):
 def test_chunks_of_many_sizes_in_feeds_of_64_kib_pass(kind, mode):
     chunks = [bytes([size % 251]) * size for size in (8192, 65536, 8193, 200_000, 131072, 3)]
     feeds = aws_chunked.split(body(mode, chunks), 65536)
-    assert b"".join(run(codec(kind, mode, len(b"".join(chunks)), Limits()), *feeds)) == wanted(kind, mode, chunks)
+    assert b"".join(run(codec(kind, mode, len(b"".join(chunks)), ChunkLimits()), *feeds)) == wanted(kind, mode, chunks)
 
 
 @pytest.mark.parametrize("limits", [WHOLE, STREAM], ids=["whole", "streaming"])
@@ -259,14 +259,14 @@ def test_decoding_tells_the_trailers_and_the_hash_of_a_body_that_is_held_whole()
 
 
 def test_decoding_knows_no_hash_of_a_body_that_streams():
-    under_test = codec("decode", UNSIGNED, len(BODY), Limits(hold=len(BODY) - 1, min_chunk=0))
+    under_test = codec("decode", UNSIGNED, len(BODY), ChunkLimits(hold=len(BODY) - 1, min_chunk=0))
     assert not under_test.held_whole
     run(under_test, body(UNSIGNED))
     assert under_test.sha256 is None
 
 
 @pytest.mark.parametrize("size", [1, 100, 5000, 65536])
-@pytest.mark.parametrize("limits", [Limits(hold=70_000), Limits(hold=0)], ids=["hold", "stream"])
+@pytest.mark.parametrize("limits", [ChunkLimits(hold=70_000), ChunkLimits(hold=0)], ids=["hold", "stream"])
 @pytest.mark.parametrize(("kind", "mode"), KINDS)
 def test_no_more_is_held_than_hold_or_one_chunk(kind, mode, limits, size):
     chunks = [b"a" * 20_000] * 6

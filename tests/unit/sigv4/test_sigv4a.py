@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sigv4.aws_chunked import ECDSA_SIGNATURE_OCTETS
-from osp_gateway.sigv4.chunked_codecs import Announcement, DecodingCodec, Limits, ResigningCodec
+from osp_gateway.sigv4.chunked_codecs import Announcement, ChunkLimits, DecodingCodec, ResigningCodec
 from osp_gateway.sigv4.sigv4a import EcdsaChain, EcdsaKeys, derive_private_key, is_signature, sign, string_to_sign
 
 # AWS's vectors lie beside the project, or where the environment says. Two of their folders are empty.
@@ -23,7 +23,7 @@ ACCESS_KEY, SECRET = "FAKEACCESSKEY", "fake-secret"
 AMZ_DATE, SCOPE = "20130524T000000Z", "20130524/s3/aws4_request"
 PLAIN = "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"
 TRAILER = "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER"
-LIMITS = Limits(hold=0, min_chunk=0)
+LIMITS = ChunkLimits(hold=0, min_chunk=0)
 CRC32C = [("x-amz-checksum-crc32c", "4waSgw==")]
 
 
