@@ -49,18 +49,19 @@ class Listener:
 class Settings:
     """A valid configuration.
 
-    `keystore` maps client access keys to secrets; `key_buckets` maps them to the bucket patterns listed with
-    them; `cert_path` and `key_path` are PEM files for TLS listeners, or None for a certificate that mitmproxy
-    makes. Timeouts are in seconds.
+    `keystore` maps client access keys to their secrets and session tokens; `key_buckets` maps them to the bucket
+    patterns listed with them; `cert_path` and `key_path` are PEM files for TLS listeners, or None for a certificate
+    that mitmproxy makes. Timeouts are in seconds.
     """
 
     routes: tuple[BucketRoute, ...]
-    keystore: Mapping[str, str] = field(repr=False)
+    keystore: Mapping[str, KeyPair]
     key_buckets: Mapping[str, tuple[str, ...]]
     bucket_creds_fetcher: Callable[..., Any] | None = field(repr=False)
     validator: Callable[..., Any] | None = field(repr=False)
     validator_takes_request: bool
     hmac_fetcher: Callable[..., Any] | None = field(repr=False)
+    hmac_fetcher_takes_token: bool
     listeners: tuple[Listener, ...]
     listen_host: str
     cert_path: Path | None
@@ -116,6 +117,7 @@ class _Bucket(_Model):
 class _Key(_Model):
     access_key: _Secret = Field(validation_alias=AliasChoices("access_key", "accessKey"))
     secret_key: _Secret = Field(validation_alias=AliasChoices("secret_key", "secretKey"))
+    session_token: _Secret | None = None
     buckets: tuple[str, ...] | None = None
 
 
@@ -169,8 +171,8 @@ class ProxyServerConfig:
         https_port: port for TLS.
         threads: accepted for compatibility; one event loop serves all connections.
         verify: False turns certificate checks towards backends off, where a bucket does not say otherwise.
-        hmac_keystore: list of dicts with `access_key`, `secret_key` and optionally `buckets` (globs).
-        hmac_fetcher: `(access_key)` -> secret or None.
+        hmac_keystore: list of dicts with `access_key`, `secret_key` and optionally `session_token`, `buckets` (globs).
+        hmac_fetcher: `(access_key)` or `(access_key, session_token)` -> secret or None.
         skip_signature_validation: True lets unsigned and wrongly signed requests through to the validator.
         max_presign_url_usage_attempts: how often a presigned URL may be used.
         server_name: the Server header of the gateway's own answers.
@@ -241,7 +243,7 @@ class ProxyServerConfig:
         callables = {
             "bucket_creds_fetcher": (bucket_creds_fetcher, 2, 2),
             "validator": (validator, 2, 3),
-            "hmac_fetcher": (hmac_fetcher, 1, 1),
+            "hmac_fetcher": (hmac_fetcher, 1, 2),
         }
         problems = [p for name, spec in callables.items() if (p := _callable_problem(name, *spec))]
         model, wrong_fields = _validate({k: v for k, v in written.items() if v is not None})
@@ -417,12 +419,15 @@ def _settings(
     ports = ((model.http_port, False), (model.https_port, True))
     return Settings(
         routes=tuple(_route(name, bucket, model.verify) for name, bucket in model.cos_map.items()),
-        keystore={key.access_key: key.secret_key for key in model.hmac_keystore},
+        keystore={
+            key.access_key: KeyPair(key.access_key, key.secret_key, key.session_token) for key in model.hmac_keystore
+        },
         key_buckets={key.access_key: key.buckets for key in model.hmac_keystore if key.buckets is not None},
         bucket_creds_fetcher=fetcher,
         validator=validator,
-        validator_takes_request=validator is not None and _takes_request(validator),
+        validator_takes_request=_takes(validator, 3),
         hmac_fetcher=hmac_fetcher,
+        hmac_fetcher_takes_token=_takes(hmac_fetcher, 2),
         listeners=tuple(Listener(port, tls) for port, tls in ports if port is not None),
         listen_host=model.listen_host,
         cert_path=model.cert_path,
@@ -441,9 +446,12 @@ def _settings(
     )
 
 
-def _takes_request(validator: Callable[..., Any]) -> bool:
+def _takes(function: Callable[..., Any] | None, arguments: int) -> bool:
+    """Whether an operator's function takes so many positional arguments."""
+    if function is None:
+        return False
     try:
-        return positional_parameters(validator)[1] >= 3
+        return positional_parameters(function)[1] >= arguments
     except (TypeError, ValueError):
         return False
 

@@ -76,11 +76,13 @@ from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, O
 from osp_gateway.s3.xml import bucket_list
 from osp_gateway.sigv4 import claims
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
-from osp_gateway.sigv4.chunk_signing import ChunkChain, HmacChain
-from osp_gateway.sigv4.claims import Claim
+from osp_gateway.sigv4.chunk_signing import ChunkChain
+from osp_gateway.sigv4.claim_parts import CONTENT_SHA256, Claim
+from osp_gateway.sigv4.dates import iso_time, parse_amz_date
 from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
-from osp_gateway.sigv4.verify import verify
+from osp_gateway.sigv4.presigned import hoisted_headers, without_authentication
+from osp_gateway.sigv4.verify import chunk_chain, verify
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +153,9 @@ class Gateway:
         self._clock = clock
         self._operations = OperationTable.from_botocore()
         self._routes = Routes(settings.routes)
-        self._keystore = Keystore(settings.keystore, settings.hmac_fetcher, runner)
+        self._keystore = Keystore(
+            settings.keystore, settings.hmac_fetcher, runner, tokens=settings.hmac_fetcher_takes_token
+        )
         self._authorizer = _authorizer(settings, runner)
         self._presign_uses = PresignUses(settings.max_presign_uses)
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock)
@@ -243,12 +247,10 @@ class Gateway:
         secret = None
         case.who = f"{claim.access_key} (unverified)"
         if not self._settings.skip_signature_validation:
-            secret = await self._keystore.secret(claim.access_key)
+            secret = await self._keystore.secret(claim.access_key, claim.session_token)
         upload = form.verify(secret, bucket, self._clock(), self._signing_keys)
         if secret is not None:
             case.who = claim.access_key
-            if claim.session_token is not None:
-                raise S3Error("InvalidToken", "The provided token is malformed or otherwise invalid.")
         case.key = upload.key
         refuse_path_like(upload.key, AddressingStyle.PATH)  # whatever the style: the key is no part of the URL
         target = object_in(pending.resource, upload.key)
@@ -320,15 +322,13 @@ class Gateway:
             return self._take_their_word(case, query)
         if head.method == "OPTIONS" and self._settings.allow_anonymous and "authorization" not in head.fields:
             # A browser asks for a presigned URL with its whole query, whose signature is for another method.
-            return self._nobody(case, claims.without_authentication(query))
+            return self._nobody(case, without_authentication(query))
         claim = claims.read(head, query, self._clock())
         if claim is None:
             return self._nobody(case, query)
         case.who = claim.access_key
-        secret = await self._keystore.secret(claim.access_key)
+        secret = await self._keystore.secret(claim.access_key, claim.session_token)
         verify(claim, head, resource.canonical_path, secret, self._signing_keys)
-        if claim.session_token is not None:
-            raise S3Error("InvalidToken", "The provided token is malformed or otherwise invalid.")
         return _identified(claim.access_key, claim, query, claim.payload_hash, secret)
 
     def _nobody(self, case: _Case, query: tuple[Pair, ...]) -> _Identified:
@@ -336,7 +336,7 @@ class Gateway:
         if not self._settings.allow_anonymous:
             raise S3Error.access_denied(reason="the request is not signed")
         case.who = "anonymous"
-        payload_hash = case.arrival.head.get(claims.CONTENT_SHA256) or UNSIGNED_PAYLOAD
+        payload_hash = case.arrival.head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
         nobody = _identified("", None, query, payload_hash)
         nobody.anonymous = True
         return nobody
@@ -349,7 +349,7 @@ class Gateway:
         except S3Error:
             claim = None
         case.who = f"{claim.access_key} (unverified)" if claim else "anonymous (unverified)"
-        payload_hash = claim.payload_hash if claim else head.get(claims.CONTENT_SHA256) or UNSIGNED_PAYLOAD
+        payload_hash = claim.payload_hash if claim else head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
         return _identified(claim.access_key if claim else "", claim, query, payload_hash)
 
     # 3 name it
@@ -406,13 +406,13 @@ class Gateway:
         self._count_presigned_use(identified.claim)
         case.upstream = "answered here"
         verdict = case.verdict(True, f"allowed to see {len(allowed)} of {len(self._routes.names)} buckets")
-        body = bucket_list(allowed, identified.token, claims.iso_time(self._started_at))
+        body = bucket_list(allowed, identified.token, iso_time(self._started_at))
         headers = own_headers(self._settings.server_name, verdict.request_id, len(body))
         return Reply(verdict, 200, headers, body)
 
     def _count_presigned_use(self, claim: Claim | None) -> None:
         if claim is not None and claim.expires is not None:
-            signed_at = claims.parse_amz_date(claim.amz_date) or 0
+            signed_at = parse_amz_date(claim.amz_date) or 0
             self._presign_uses.count(claim.signature, signed_at + claim.expires, self._clock())
 
     # 6 credentials, 8 sign
@@ -446,13 +446,11 @@ class Gateway:
             method, path, identified.query, credentials, destination.region, self._clock, self._signing_keys
         )
 
-    def _client_chain(self, identified: _Identified) -> ChunkChain:
-        """The chain of the client's chunk signatures: it starts with the signature of the head."""
-        claim = identified.claim
-        if claim is None or identified.secret is None or claim.expires is not None:
+    def _client_chain(self, identified: _Identified, kind: str) -> ChunkChain:
+        """The chain of the client's chunk signatures."""
+        if identified.claim is None or identified.secret is None:
             raise S3Error.invalid_request("Signed chunks need a verified signature in the Authorization header.")
-        key = self._signing_keys.get(identified.secret, claim.amz_date[:8], claim.region)
-        return HmacChain(key, claim.amz_date, claim.scope, claim.signature)
+        return chunk_chain(identified.claim, kind, identified.secret, self._signing_keys)
 
 
 def _our_failure(request_id: str, error: Exception) -> S3Error:
@@ -476,8 +474,8 @@ def _identified(
     """With a presigned URL's headers taken out of its query."""
     if claim is not None and claim.expires is None:
         return _Identified(token, claim, query, NOTHING, payload_hash, secret)
-    plain = claims.without_authentication(query)
-    hoisted = claims.hoisted_headers(plain)
+    plain = without_authentication(query)
+    hoisted = hoisted_headers(plain)
     if hoisted:
         plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
     return _Identified(token, claim, plain, hoisted, payload_hash, secret)

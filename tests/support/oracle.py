@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4 import claims, verify
-from osp_gateway.sigv4.claims import Claim
+from osp_gateway.sigv4.claim_parts import Claim
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
 
 NOW = 1_767_268_800  # 2026-01-01T12:00:00Z

@@ -106,7 +106,9 @@ def test_an_argument_that_is_none_is_an_argument_that_is_not_given() -> None:
 
 def test_a_client_key_that_is_not_set_at_all_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     unset = {"access_key": None, "secret_key": None}
-    assert config(hmac_keystore=[unset, *CLIENT_KEYS]).keystore == {"client-fake-key": "client-fake-secret"}
+    assert config(hmac_keystore=[unset, *CLIENT_KEYS]).keystore == {
+        "client-fake-key": KeyPair("client-fake-key", "client-fake-secret")
+    }
     assert "hmac_keystore[0]" in caplog.text
 
 
@@ -123,7 +125,7 @@ def test_client_keys_and_their_buckets_are_read() -> None:
         {"accessKey": "b", "secretKey": "fake-2"},
     ]
     settings = config(hmac_keystore=keys)
-    assert settings.keystore == {"a": "fake-1", "b": "fake-2"}
+    assert settings.keystore == {"a": KeyPair("a", "fake-1"), "b": KeyPair("b", "fake-2")}
     assert settings.key_buckets == {"a": ("logs-*", "demo")}
 
 

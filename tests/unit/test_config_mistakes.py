@@ -169,7 +169,7 @@ def _keyword(_a: object, _b: object, *, needed: object) -> None: ...
         ("bucket_creds_fetcher", _one),
         ("bucket_creds_fetcher", _three),
         ("hmac_fetcher", _none),
-        ("hmac_fetcher", _two),
+        ("hmac_fetcher", _three),
     ],
 )
 def test_a_callable_that_takes_another_number_of_arguments_is_a_mistake(name: str, function: Any) -> None:

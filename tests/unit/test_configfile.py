@@ -221,7 +221,7 @@ def test_a_toml_file_needs_no_code(write: Write, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OSP_TEST_SECRET", "fake")
     settings = configfile.load(write(TOML, name="server.toml")).settings
     assert settings.routes[0].credentials == KeyPair("fake-key", "fake")
-    assert settings.keystore == {"c": "a-fake-fake"}
+    assert settings.keystore == {"c": KeyPair("c", "a-fake-fake")}
     assert [listener.port for listener in settings.listeners] == [6190]
 
 

@@ -78,14 +78,6 @@ async def test_the_servers_name_can_be_chosen() -> None:
     assert dict((await Bench(server_name="gw").refusal(unsigned_head())).headers)["server"] == "gw"
 
 
-@pytest.mark.parametrize("suffix", ["", "-TRAILER"])
-async def test_chunks_signed_with_ecdsa_are_not_implemented_and_say_so(suffix: str) -> None:
-    mode = f"STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD{suffix}"
-    refusal = await Bench().refusal(signed_head("PUT", payload_hash=mode))
-    assert (refusal.error.code, refusal.error.status) == ("NotImplemented", 501)
-    assert "aws-chunked" in elements(refusal)["Message"]
-
-
 CHUNKED = [
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",

@@ -1,7 +1,13 @@
-"""The secrets of client keys: a static list first, then the operator's `hmac_fetcher`."""
+"""The secrets of client keys: a static list first, then the operator's `hmac_fetcher`.
+
+A session token is part of what is asked: temporary credentials are an access key, a secret and a token that belong
+together.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -9,6 +15,7 @@ from typing import Any, Final
 from osp_gateway.cache import Entry, SingleFlightCache
 from osp_gateway.callables import CallableRunner, failure, name_of
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.sigv4.keys import KeyPair
 
 log = logging.getLogger(__name__)
 
@@ -16,28 +23,49 @@ FOUND_TTL: Final = 300.0
 UNKNOWN_TTL: Final = 5.0
 CACHE_SIZE: Final = 10_000
 
-Fetcher = Callable[[str], Any]
+Fetcher = Callable[..., Any]
 
 
 class Keystore:
     """Looks up the secret of an access key."""
 
-    def __init__(self, static: Mapping[str, str], fetcher: Fetcher | None, runner: CallableRunner) -> None:
-        """`static` maps access keys to secrets; `fetcher(access_key)` gives a secret or None."""
+    def __init__(
+        self, static: Mapping[str, KeyPair], fetcher: Fetcher | None, runner: CallableRunner, *, tokens: bool = False
+    ) -> None:
+        """Look keys up.
+
+        Args:
+            static: the listed ones, by access key.
+            fetcher: `(access_key)`, or `(access_key, session_token)` where it knows about `tokens`, gives a secret or
+                None.
+            runner: calls the fetcher.
+            tokens: whether the fetcher takes a session token.
+        """
         self._static = dict(static)
         self._fetcher = fetcher
+        self._tokens = tokens
         self._runner = runner
-        self._cache: SingleFlightCache[str, str] = SingleFlightCache(CACHE_SIZE)
+        self._cache: SingleFlightCache[tuple[str, bytes], str] = SingleFlightCache(CACHE_SIZE)
 
-    async def secret(self, access_key: str) -> str:
-        """The secret of `access_key`.
+    async def secret(self, access_key: str, session_token: str | None = None) -> str:
+        """The secret of `access_key`, where that has come with the right session token, or rightly without one.
 
         Raises:
-            S3Error: InvalidAccessKeyId (403) for an unknown key, ServiceUnavailable (503) where the fetcher failed.
+            S3Error: InvalidAccessKeyId (403) for an unknown key, InvalidToken (400) for a token that does not belong to
+                it, ServiceUnavailable (503) where the fetcher failed.
         """
-        secret = self._static.get(access_key)
-        if secret is None and self._fetcher is not None:
-            secret = await self._cache.get(access_key, lambda: self._fetch(access_key))
+        listed = self._static.get(access_key)
+        if listed is not None:
+            if not _same(listed.session_token, session_token):
+                raise _invalid_token()
+            return listed.secret_key
+        secret = ""
+        if self._fetcher is not None:
+            if session_token is not None and not self._tokens:
+                raise _invalid_token()
+            # Tokens are long, and whoever sends them chooses them: the cache holds their hashes.
+            name = access_key, hashlib.sha256((session_token or "").encode()).digest()
+            secret = await self._cache.get(name, lambda: self._fetch(access_key, session_token))
         if not secret:
             raise S3Error(
                 "InvalidAccessKeyId",
@@ -46,10 +74,11 @@ class Keystore:
             )
         return secret
 
-    async def _fetch(self, access_key: str) -> Entry[str]:
+    async def _fetch(self, access_key: str, session_token: str | None) -> Entry[str]:
         assert self._fetcher is not None
+        asked = (access_key, session_token) if self._tokens else (access_key,)
         try:
-            secret = await self._runner.call(self._fetcher, access_key)
+            secret = await self._runner.call(self._fetcher, *asked)
         except Exception as error:
             log.warning("hmac_fetcher %s failed: %s", name_of(self._fetcher), failure(error))
             raise S3Error.unavailable(
@@ -61,3 +90,13 @@ class Keystore:
         if not isinstance(secret, str):
             raise S3Error.internal(f"hmac_fetcher returned {type(secret).__name__}, expected str or None")
         return Entry(secret, FOUND_TTL if secret else UNKNOWN_TTL)
+
+
+def _same(expected: str | None, given: str | None) -> bool:
+    if expected is None or given is None:
+        return expected is given
+    return hmac.compare_digest(expected.encode(), given.encode())
+
+
+def _invalid_token() -> S3Error:
+    return S3Error("InvalidToken", "The provided token is malformed or otherwise invalid.")

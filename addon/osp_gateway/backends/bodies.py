@@ -18,7 +18,7 @@ from osp_gateway.s3.head import Header
 from osp_gateway.sigv4.aws_chunked import MODES, Mode
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.checksums import ALGORITHMS, TRAILER, BodyChecks
-from osp_gateway.sigv4.chunk_signing import ChunkChain, HmacChain
+from osp_gateway.sigv4.chunk_signing import ChunkChain
 from osp_gateway.sigv4.chunked_codecs import (
     DECODED_LENGTH,
     Announcement,
@@ -50,7 +50,7 @@ class BodyRequest:
         payload_hash: the client's `x-amz-content-sha256`, or what stands for it.
         fields: the client's header values by lower-case name.
         operation: S3's name of the operation.
-        client_chain: makes the chain of the client's chunk signatures.
+        client_chain: makes the chain of the client's chunk signatures, of the kind `hmac` or `ecdsa`.
         hold: octets of a body that must be had whole before anything is sent; None where there is no need.
         limits: how large chunks may be, and bodies that are held whole.
     """
@@ -58,7 +58,7 @@ class BodyRequest:
     payload_hash: str
     fields: Mapping[str, list[str]]
     operation: str
-    client_chain: Callable[[], ChunkChain]
+    client_chain: Callable[[str], ChunkChain]
     hold: int | None = None
     limits: Limits = DEFAULT_LIMITS
 
@@ -92,11 +92,6 @@ def plan_body(request: BodyRequest, headers: list[Header], mode: PayloadMode, si
     chunked = MODES.get(request.payload_hash)
     if chunked is None:
         return _plain(request, headers, signer)
-    if chunked.signature == "ecdsa":
-        raise S3Error(
-            "NotImplemented",
-            f"aws-chunked bodies signed with ECDSA are not implemented by this gateway yet ({chunked.name}).",
-        )
     if mode == "plain" or request.hold is not None:
         return _decoded(request, chunked, headers, signer)
     return _same(request, chunked, headers, signer)
@@ -128,7 +123,7 @@ def _plain(request: BodyRequest, headers: list[Header], signer: Signer) -> BodyP
 
 def _decoded(request: BodyRequest, mode: Mode, headers: list[Header], signer: Signer) -> BodyPlan:
     announcement = Announcement.of_headers(request.payload_hash, request.fields)
-    chain = request.client_chain() if mode.signature else None
+    chain = request.client_chain(mode.signature) if mode.signature else None
     codec = DecodingCodec(announcement, chain, _limits(request))
     plain = [(name, value) for name, value in headers if name not in _CODING_HEADERS]
     plain += [("content-encoding", coding) for coding in _other_codings(request.fields)]
@@ -154,14 +149,16 @@ def _same(request: BodyRequest, mode: Mode, headers: list[Header], signer: Signe
     if mode.signature is None:
         codec = PassingCodec(announcement, _limits(request))
     else:
-        codec = ResigningCodec(announcement, request.client_chain(), _backend_chain(signed), _limits(request))
+        codec = ResigningCodec(
+            announcement, request.client_chain(mode.signature), _backend_chain(signed), _limits(request)
+        )
     return BodyPlan(codec, lambda: tuple(signed.headers), measured=True)
 
 
 def _backend_chain(signed: Signed) -> ChunkChain:
-    if signed.seed is None:
+    if signed.chain is None:
         raise S3Error.internal("a chunk chain without a signed head")
-    return HmacChain(signed.seed.signing_key, signed.seed.amz_date, signed.seed.scope, signed.seed.signature)
+    return signed.chain()
 
 
 def _limits(request: BodyRequest) -> ChunkLimits:

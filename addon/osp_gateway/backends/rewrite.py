@@ -46,7 +46,16 @@ PROXY_HEADERS: Final = frozenset(
 """Left by proxies in front of the gateway; a store might believe them."""
 
 REPLACED: Final = frozenset(
-    {"authorization", "date", "host", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", COPY_SOURCE}
+    {
+        "authorization",
+        "date",
+        "host",
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-region-set",
+        "x-amz-security-token",
+        COPY_SOURCE,
+    }
 )
 """Made anew for the backend."""
 

@@ -69,13 +69,14 @@ def _canonical_headers(fields: Mapping[str, Sequence[str]], signed_headers: Sequ
     return text
 
 
-def string_to_sign(amz_date: str, scope: str, request: str) -> str:
+def string_to_sign(amz_date: str, scope: str, request: str, algorithm: str = ALGORITHM) -> str:
     """The string to sign of a canonical request.
 
     Args:
         amz_date: `YYYYMMDDTHHMMSSZ`.
-        scope: the credential scope, `date/region/service/aws4_request`.
+        scope: the credential scope, `date/region/service/aws4_request`; SigV4A's has no region.
         request: the canonical request.
+        algorithm: what it is signed with.
     """
     digest = hashlib.sha256(request.encode("latin-1")).hexdigest()
-    return f"{ALGORITHM}\n{amz_date}\n{scope}\n{digest}"
+    return f"{algorithm}\n{amz_date}\n{scope}\n{digest}"

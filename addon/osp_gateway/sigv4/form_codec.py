@@ -30,7 +30,7 @@ from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.form import DEFAULT_LIMITS, KEY, Fields, FormReader, Limits
 from osp_gateway.s3.head import Header, RequestHead
 from osp_gateway.sigv4 import canonical, policy
-from osp_gateway.sigv4.claims import SERVICE
+from osp_gateway.sigv4.claim_parts import SERVICE
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys, signature
 from osp_gateway.sigv4.payload import HOLD_OCTETS
 from osp_gateway.sigv4.policy import BUCKET, FormClaim, Upload

@@ -24,7 +24,8 @@ from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.form import DEFAULT_LIMITS, KEY, Fields, missing_field
 from osp_gateway.s3.head import is_broken, is_reserved
 from osp_gateway.sigv4.canonical import ALGORITHM, TERMINATOR
-from osp_gateway.sigv4.claims import MAX_EXPIRES_SECONDS, MAX_SKEW_SECONDS, SERVICE, parse_amz_date
+from osp_gateway.sigv4.claim_parts import SERVICE
+from osp_gateway.sigv4.dates import MAX_EXPIRES_SECONDS, MAX_SKEW_SECONDS, parse_amz_date
 from osp_gateway.sigv4.keys import SigningKeys, signature
 
 FILENAME: Final = "${filename}"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.head import Header
-from osp_gateway.sigv4 import canonical
-from osp_gateway.sigv4.claims import CONTENT_SHA256, SERVICE
+from osp_gateway.sigv4 import canonical, sigv4a
+from osp_gateway.sigv4.chunk_signing import ChunkChain, HmacChain
+from osp_gateway.sigv4.claim_parts import CONTENT_SHA256, REGION_SET, SECURITY_TOKEN, SERVICE
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys, signature
 
 NOT_SIGNED: Final = frozenset(
@@ -30,21 +32,15 @@ NOT_SIGNED: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
-    """What chunk signatures are chained to: the signature of the head, and what it was made with."""
-
-    signing_key: bytes = field(repr=False)
-    amz_date: str
-    scope: str
-    signature: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Signed:
-    """Headers ready to be sent; `seed` is None where they carry no signature."""
+    """Headers ready to be sent.
+
+    `chain` makes the chain of the body's chunk signatures, which starts with the head's own; None where the head
+    carries no signature.
+    """
 
     headers: list[Header] = field(repr=False)
-    seed: Seed | None
+    chain: Callable[[], ChunkChain] | None = field(repr=False)
 
 
 def amz_date(now: float) -> str:
@@ -84,23 +80,66 @@ def sign_head(
         keys: derived signing keys.
     """
     date = amz_date(now)
+    scope = f"{date[:8]}/{region}/{SERVICE}/{canonical.TERMINATOR}"
+    headers, signed, request = _head_to_sign(method, path, query, headers, payload_hash, pair, date)
+    signing_key = keys.get(pair.secret_key, date[:8], region)
+    value = signature(signing_key, canonical.string_to_sign(date, scope, request))
+    headers.append(_authorization(canonical.ALGORITHM, pair.access_key, scope, signed, value))
+    return Signed(headers, partial(HmacChain, signing_key, date, scope, value))
+
+
+def sign_head_asymmetric(
+    *,
+    method: str,
+    path: str,
+    query: tuple[Pair, ...],
+    headers: list[Header],
+    payload_hash: str,
+    pair: KeyPair,
+    region_set: str,
+    now: float,
+    keys: SigningKeys,
+) -> Signed:
+    """As `sign_head`, with SigV4A: "AWS Signature Version 4A" in the IAM user guide.
+
+    Args:
+        region_set: the regions that the signature is for, joined by commas; `*` for all.
+    """
+    date = amz_date(now)
+    scope = f"{date[:8]}/{SERVICE}/{canonical.TERMINATOR}"
+    headers = [*headers, (REGION_SET, region_set)]
+    headers, signed, request = _head_to_sign(method, path, query, headers, payload_hash, pair, date)
+    key = keys.key_pair(pair.access_key, pair.secret_key)
+    value = sigv4a.sign(key, canonical.string_to_sign(date, scope, request, sigv4a.ALGORITHM))
+    headers.append(_authorization(sigv4a.ALGORITHM, pair.access_key, scope, signed, value))
+    return Signed(headers, partial(sigv4a.EcdsaChain, key, date, scope, value))
+
+
+def _head_to_sign(
+    method: str,
+    path: str,
+    query: tuple[Pair, ...],
+    headers: list[Header],
+    payload_hash: str,
+    pair: KeyPair,
+    date: str,
+) -> tuple[list[Header], list[str], str]:
+    """All headers but `Authorization`, the names of those that are signed, and the canonical request."""
     headers = [*headers, ("x-amz-date", date), (CONTENT_SHA256, payload_hash)]
     if pair.session_token:
-        headers.append(("x-amz-security-token", pair.session_token))
+        headers.append((SECURITY_TOKEN, pair.session_token))
     fields: dict[str, list[str]] = {}
     for name, value in headers:
         if name not in NOT_SIGNED:
             fields.setdefault(name, []).append(value)
     signed = sorted(fields)
-    scope = f"{date[:8]}/{region}/{SERVICE}/{canonical.TERMINATOR}"
     request = canonical.canonical_request(method, path, canonical.canonical_query(query), fields, signed, payload_hash)
-    signing_key = keys.get(pair.secret_key, date[:8], region)
-    value = signature(signing_key, canonical.string_to_sign(date, scope, request))
-    authorization = (
-        f"{canonical.ALGORITHM} Credential={pair.access_key}/{scope}, "
-        f"SignedHeaders={';'.join(signed)}, Signature={value}"
-    )
-    return Signed([*headers, ("authorization", authorization)], Seed(signing_key, date, scope, value))
+    return headers, signed, request
+
+
+def _authorization(algorithm: str, access_key: str, scope: str, signed: list[str], value: str) -> Header:
+    names = ";".join(signed)
+    return "authorization", f"{algorithm} Credential={access_key}/{scope}, SignedHeaders={names}, Signature={value}"
 
 
 def presign_query(

@@ -12,7 +12,6 @@ import hmac
 from collections.abc import Iterable
 from typing import Final
 
-from cachetools import LRUCache
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,7 +23,6 @@ from osp_gateway.sigv4.chunk_signing import canonical_trailers, chunk_mismatch
 ALGORITHM: Final = "AWS4-ECDSA-P256-SHA256"
 PAYLOAD_ALGORITHM: Final = "AWS4-ECDSA-P256-SHA256-PAYLOAD"
 TRAILER_ALGORITHM: Final = "AWS4-ECDSA-P256-SHA256-TRAILER"
-MAX_KEYS: Final = 1024
 
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ECDSA: Final = ec.ECDSA(hashes.SHA256())
@@ -48,32 +46,6 @@ def derive_private_key(access_key: str, secret_key: str) -> ec.EllipticCurvePriv
         if candidate <= _ORDER - 2:
             return ec.derive_private_key(candidate + 1, ec.SECP256R1())
     raise AssertionError("254 values in a row out of range: each has a chance of 2^-32")
-
-
-class EcdsaKeys:
-    """Key pairs derived before, bounded in number. A derivation costs an order of magnitude more than a look-up."""
-
-    def __init__(self, size: int = MAX_KEYS) -> None:
-        self._keys: LRUCache[tuple[str, str], ec.EllipticCurvePrivateKey] = LRUCache(size)
-
-    def get(self, access_key: str, secret_key: str) -> ec.EllipticCurvePrivateKey:
-        """The key pair; see `derive_private_key`."""
-        name = (access_key, secret_key)
-        key: ec.EllipticCurvePrivateKey | None = self._keys.get(name)
-        if key is None:
-            key = self._keys[name] = derive_private_key(access_key, secret_key)
-        return key
-
-
-def string_to_sign(amz_date: str, scope: str, request: str) -> str:
-    """The string to sign of a canonical request.
-
-    Args:
-        amz_date: `YYYYMMDDTHHMMSSZ`.
-        scope: the credential scope, `date/service/aws4_request`.
-        request: the canonical request.
-    """
-    return f"{ALGORITHM}\n{amz_date}\n{scope}\n{hashlib.sha256(request.encode('latin-1')).hexdigest()}"
 
 
 def sign(key: ec.EllipticCurvePrivateKey, text: str) -> str:

@@ -6,13 +6,14 @@ import hmac
 
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import RequestHead
-from osp_gateway.sigv4 import canonical
-from osp_gateway.sigv4.claims import Claim
+from osp_gateway.sigv4 import canonical, sigv4a
+from osp_gateway.sigv4.chunk_signing import ChunkChain, HmacChain
+from osp_gateway.sigv4.claim_parts import Claim
 from osp_gateway.sigv4.keys import SigningKeys, signature
 
 
 def verify(claim: Claim, head: RequestHead, canonical_path: str, secret_key: str, keys: SigningKeys) -> None:
-    """Raise unless the claim's signature is the one that `secret_key` gives for this head.
+    """Raise unless the claim's signature is one that `secret_key` gives for this head.
 
     Args:
         claim: what `claims.read` found.
@@ -24,8 +25,7 @@ def verify(claim: Claim, head: RequestHead, canonical_path: str, secret_key: str
     Raises:
         S3Error: SignatureDoesNotMatch (403).
     """
-    expected = expected_signature(claim, head, canonical_path, secret_key, keys)
-    if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
+    if not _matches(claim, canonical_request(claim, head, canonical_path), secret_key, keys):
         raise S3Error(
             "SignatureDoesNotMatch",
             "The request signature we calculated does not match the signature you provided. "
@@ -34,9 +34,19 @@ def verify(claim: Claim, head: RequestHead, canonical_path: str, secret_key: str
         )
 
 
-def expected_signature(claim: Claim, head: RequestHead, canonical_path: str, secret_key: str, keys: SigningKeys) -> str:
-    """The hex signature that the request should carry."""
-    request = canonical.canonical_request(
+def _matches(claim: Claim, request: str, secret_key: str, keys: SigningKeys) -> bool:
+    text = canonical.string_to_sign(claim.amz_date, claim.scope, request, claim.algorithm)
+    if claim.algorithm == sigv4a.ALGORITHM:
+        # ECDSA signatures differ each time: they are checked, not compared.
+        public_key = keys.key_pair(claim.access_key, secret_key).public_key()
+        return sigv4a.is_signature(public_key, text, claim.signature)
+    expected = signature(keys.get(secret_key, claim.amz_date[:8], claim.region), text)
+    return hmac.compare_digest(expected.encode(), claim.signature.encode())
+
+
+def canonical_request(claim: Claim, head: RequestHead, canonical_path: str) -> str:
+    """The canonical request that the claim's signature should be of."""
+    return canonical.canonical_request(
         head.method,
         canonical_path,
         canonical.canonical_query(claim.query),
@@ -44,5 +54,26 @@ def expected_signature(claim: Claim, head: RequestHead, canonical_path: str, sec
         claim.signed_headers,
         claim.payload_hash,
     )
-    to_sign = canonical.string_to_sign(claim.amz_date, claim.scope, request)
-    return signature(keys.get(secret_key, claim.amz_date[:8], claim.region), to_sign)
+
+
+def chunk_chain(claim: Claim, kind: str, secret_key: str, keys: SigningKeys) -> ChunkChain:
+    """The chain of a body's chunk signatures: it starts with the signature of the head.
+
+    Args:
+        claim: verified.
+        kind: `hmac` or `ecdsa`, as `aws_chunked.Mode` has it.
+        secret_key: the secret of the claim's access key.
+        keys: derived signing keys.
+
+    Raises:
+        S3Error: InvalidRequest (400) for a presigned URL, and where head and chunks are not signed in the same way.
+    """
+    if claim.expires is not None or kind != ("ecdsa" if claim.algorithm == sigv4a.ALGORITHM else "hmac"):
+        raise S3Error.invalid_request(
+            "Signed chunks need a signature of the same algorithm in the Authorization header."
+        )
+    if kind == "ecdsa":
+        pair = keys.key_pair(claim.access_key, secret_key)
+        return sigv4a.EcdsaChain(pair, claim.amz_date, claim.scope, claim.signature)
+    key = keys.get(secret_key, claim.amz_date[:8], claim.region)
+    return HmacChain(key, claim.amz_date, claim.scope, claim.signature)

@@ -8,6 +8,7 @@ import pytest
 from osp_gateway.access.keystore import FOUND_TTL, UNKNOWN_TTL, Keystore
 from osp_gateway.callables import CallableRunner
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.sigv4.keys import KeyPair
 from support.heads import Clock
 
 
@@ -24,7 +25,8 @@ class Fetcher:
 
 
 def keystore(static: dict[str, str] | None = None, fetcher: Any = None, timeout: float = 30) -> Keystore:
-    return Keystore(static or {}, fetcher, CallableRunner(timeout))
+    listed = {key: KeyPair(key, secret) for key, secret in (static or {}).items()}
+    return Keystore(listed, fetcher, CallableRunner(timeout))
 
 
 async def _code(store: Keystore, access_key: str) -> str:
@@ -154,3 +156,47 @@ async def test_a_refusal_says_nothing_of_what_the_fetcher_gave(answer: object) -
         await store.secret("other")
     told = f"{caught.value} {caught.value.reason} {caught.value.details} {caught.value.document('/', 'id')!r}"
     assert "fake-marker" not in told
+
+
+TEMPORARY = {"key": KeyPair("key", "fake-secret", "fake-token")}
+
+
+async def _token_code(store: Keystore, access_key: str, token: str | None) -> str:
+    with pytest.raises(S3Error) as caught:
+        await store.secret(access_key, token)
+    return caught.value.code
+
+
+async def test_a_listed_key_with_a_session_token_goes_with_that_token() -> None:
+    assert await Keystore(TEMPORARY, None, CallableRunner()).secret("key", "fake-token") == "fake-secret"
+
+
+@pytest.mark.parametrize("token", [None, "", "fake-toke", "fake-tokens", "FAKE-TOKEN", "\u00e9"])
+async def test_a_listed_key_does_not_go_with_another_token_or_none(token: str | None) -> None:
+    assert await _token_code(Keystore(TEMPORARY, None, CallableRunner()), "key", token) == "InvalidToken"
+
+
+@pytest.mark.parametrize("token", ["", "fake-token"])
+async def test_a_lasting_key_does_not_go_with_a_token(token: str) -> None:
+    assert await _token_code(keystore({"key": "fake-secret"}), "key", token) == "InvalidToken"
+
+
+async def test_a_fetcher_that_knows_no_tokens_is_not_asked_about_one() -> None:
+    fetcher = Fetcher("fake-secret")
+    assert await _token_code(keystore(fetcher=fetcher), "key", "fake-token") == "InvalidToken"
+    assert fetcher.asked == []
+
+
+async def test_a_fetcher_that_knows_tokens_is_asked_about_each_of_them() -> None:
+    asked = []
+
+    def fetch(access_key: str, session_token: str | None) -> str | None:
+        asked.append((access_key, session_token))
+        return "fake-secret" if session_token == "fake-token" else None
+
+    store = Keystore({}, fetch, CallableRunner(), tokens=True)
+    for _ in range(2):
+        assert await store.secret("key", "fake-token") == "fake-secret"
+        assert await _token_code(store, "key", "other-token") == "InvalidAccessKeyId"
+        assert await _token_code(store, "key", None) == "InvalidAccessKeyId"
+    assert asked == [("key", "fake-token"), ("key", "other-token"), ("key", None)]

@@ -12,7 +12,7 @@ from osp_gateway.s3 import encoding
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4 import claims
-from osp_gateway.sigv4.claims import Claim
+from osp_gateway.sigv4.claim_parts import Claim
 from support.oracle import HOST, NOW, generated
 
 EMPTY = hashlib.sha256(b"").hexdigest()
@@ -172,7 +172,7 @@ def test_a_header_that_is_not_of_the_form_is_malformed(value: str) -> None:
         "Bearer fake-token",
         "aws4-hmac-sha256" + authorization()[16:],
         "AWS4-HMAC-SHA512" + authorization()[16:],
-        "AWS4-ECDSA-P256-SHA256" + authorization()[16:],
+        "AWS4-ECDSA-P384-SHA384" + authorization()[16:],
         "AWS4-HMAC-SHA256\t" + authorization()[17:],
         " " + authorization(),
     ],

@@ -10,7 +10,8 @@ from osp_gateway.s3 import encoding
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header, RequestHead
 from osp_gateway.sigv4 import claims
-from osp_gateway.sigv4.claims import Claim
+from osp_gateway.sigv4.claim_parts import Claim
+from osp_gateway.sigv4.presigned import AUTH_PARAMETERS, hoisted_headers, without_authentication
 from support.oracle import HOST, NOW, generated
 
 SIGNATURE = "0123456789abcdef" * 4
@@ -76,7 +77,7 @@ def test_an_empty_parameter_is_refused(name: str) -> None:
     assert refused(query(**{name.removeprefix("X-Amz-"): ""})).code in (MALFORMED, "AccessDenied")
 
 
-@pytest.mark.parametrize("name", sorted(claims.AUTH_PARAMETERS))
+@pytest.mark.parametrize("name", sorted(AUTH_PARAMETERS))
 def test_a_parameter_given_twice_is_refused(name: str) -> None:
     value = PARAMETERS.get(name, "fake")
 
@@ -84,7 +85,7 @@ def test_a_parameter_given_twice_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("spell", [str.lower, str.upper, lambda name: name.replace("-", "%2d").lower()])
-@pytest.mark.parametrize("name", sorted(claims.AUTH_PARAMETERS))
+@pytest.mark.parametrize("name", sorted(AUTH_PARAMETERS))
 def test_a_parameter_in_another_case_is_refused(name: str, spell: object) -> None:
     other = spell(name)  # type: ignore[operator]
     alone = query(f"{other}={PARAMETERS.get(name, 'fake')}", **{name.removeprefix("X-Amz-"): None})
@@ -247,25 +248,25 @@ def test_two_different_payload_hashes_are_refused() -> None:
 def test_authentication_parameters_alone_are_taken_out_of_a_query() -> None:
     text = query("partNumber=1&x-amz-acl=private&X-Amz-Security-Token=fake&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD")
 
-    assert claims.without_authentication(encoding.parse_query(text)) == (("partNumber", "1"), ("x-amz-acl", "private"))
+    assert without_authentication(encoding.parse_query(text)) == (("partNumber", "1"), ("x-amz-acl", "private"))
 
 
 def test_amz_headers_in_the_query_count_as_headers() -> None:
     text = query("X-Amz-Acl=private&x-amz-meta-my_key=%C3%A9%20%2B&partNumber=1")
 
-    assert claims.hoisted_headers(encoding.parse_query(text)) == {"x-amz-acl": "private", "x-amz-meta-my_key": "Ã© +"}
+    assert hoisted_headers(encoding.parse_query(text)) == {"x-amz-acl": "private", "x-amz-meta-my_key": "Ã© +"}
 
 
 def test_an_amz_header_given_twice_in_the_query_is_refused() -> None:
     with pytest.raises(S3Error, match="more than once"):
-        claims.hoisted_headers(encoding.parse_query("x-amz-acl=private&X-Amz-ACL=public-read"))
+        hoisted_headers(encoding.parse_query("x-amz-acl=private&X-Amz-ACL=public-read"))
 
 
 @pytest.mark.parametrize("octet", ["%0D%0A", "%0A", "%0D", "%00"])
 def test_a_line_break_in_a_header_from_the_query_is_refused(octet: str) -> None:
     # Else whoever holds a key writes further headers, `x-amz-copy-source` for one, behind the authorizer's back.
     with pytest.raises(S3Error) as caught:
-        claims.hoisted_headers(encoding.parse_query(f"x-amz-meta-a=1{octet}x-amz-copy-source:%20/other/key"))
+        hoisted_headers(encoding.parse_query(f"x-amz-meta-a=1{octet}x-amz-copy-source:%20/other/key"))
 
     assert caught.value.status == 400
 
@@ -275,13 +276,13 @@ def test_a_line_break_in_a_header_from_the_query_is_refused(octet: str) -> None:
 )
 def test_a_parameter_that_cannot_be_an_amz_header_is_refused(name: str) -> None:
     with pytest.raises(S3Error) as caught:
-        claims.hoisted_headers(encoding.parse_query(f"{name}=1"))
+        hoisted_headers(encoding.parse_query(f"{name}=1"))
 
     assert caught.value.status == 400
 
 
 @generated
-@given(st.dictionaries(st.sampled_from(sorted(claims.AUTH_PARAMETERS)), st.binary(max_size=40)))
+@given(st.dictionaries(st.sampled_from(sorted(AUTH_PARAMETERS)), st.binary(max_size=40)))
 def test_whatever_a_url_says_there_is_nothing_but_a_claim_or_a_refusal(values: dict[str, bytes]) -> None:
     text = "&".join(f"{name}={encoding.encode(value)}" for name, value in {**PARAMETERS_RAW, **values}.items())
 
@@ -297,6 +298,4 @@ PARAMETERS_RAW = {name: encoding.decode(value) for name, value in PARAMETERS.ite
 @pytest.mark.parametrize("name", ["x-amz-checksum-crc32", "X-Amz-Checksum-SHA256", "x-amz-sdk-checksum-algorithm"])
 def test_a_checksum_in_the_query_is_no_header(name: str) -> None:
     # The SDK for JavaScript presigns the checksum of a body that it does not have yet.
-    assert claims.hoisted_headers(encoding.parse_query(f"{name}=AAAAAA%3D%3D&x-amz-acl=private")) == {
-        "x-amz-acl": "private"
-    }
+    assert hoisted_headers(encoding.parse_query(f"{name}=AAAAAA%3D%3D&x-amz-acl=private")) == {"x-amz-acl": "private"}
