@@ -68,6 +68,17 @@ def test_a_refused_upload_ends_its_connection(target):
 
 
 @pytest.mark.parametrize("why", REFUSED)
+def test_the_end_of_the_refusal_is_seen_while_the_client_is_still_sending(target, why):
+    with talk(target.port) as connection:
+        connection.send(REFUSED[why](target).head)
+        assert connection.read_answer("PUT").status in (403, 404)
+        assert connection.closed_by_peer()  # in one direction: the other is drained
+        connection.socket.sendall(b"z" * MIB)
+        connection.socket.sendall(b"z" * MIB)
+    target.assert_nothing_left()
+
+
+@pytest.mark.parametrize("why", REFUSED)
 def test_a_huge_refused_upload_does_not_grow_the_gateway(target, why):
     before = peak_memory(target)
     piece = b"z" * MIB

@@ -1,6 +1,7 @@
 """TLS on both sides: HTTP/1.1 and HTTP/2 from clients, certificates of backends judged bucket by bucket."""
 
 import pytest
+from h2.errors import ErrorCodes
 from botocore.exceptions import ClientError
 
 from support.certificates import certificate
@@ -99,8 +100,16 @@ def test_an_upload_refused_over_http2_is_answered_before_its_body(h2, front, see
         end=False,
     )
     assert h2.answer(number).status == 403
+    assert h2.reset_code(number) == ErrorCodes.NO_ERROR  # stop sending, the answer is complete
     assert not seen
     assert h2.ask(signed(front.ports[0], "GET", "/demo/key")).status == 200
+
+
+def test_what_a_client_sends_after_a_refusal_over_http2_is_thrown_away_and_its_connection_lives(h2, front, seen):
+    request = signed(front.ports[0], "PUT", "/demo/denied/key", b"z" * 2**20, payload_hash="UNSIGNED-PAYLOAD")
+    assert h2.ask(request).status == 403
+    assert h2.ask(signed(front.ports[0], "GET", "/demo/key")).status == 200
+    assert [request.target for request in seen] == ["/demo/key"]
 
 
 def test_a_wrong_body_over_http2_is_cut_off(h2, front, recorder, seen):

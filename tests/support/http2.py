@@ -26,6 +26,7 @@ class Stream:
     body: bytes = b""
     ended: bool = False
     reset: bool = False
+    reset_code: int | None = None
 
 
 class Http2:
@@ -76,6 +77,13 @@ class Http2:
             return None
         return Answer(int(stream.headers[":status"]), stream.headers, stream.body)
 
+    def reset_code(self, number: int) -> int | None:
+        """Why the server reset the stream; waits until it has."""
+        stream = self.streams[number]
+        while not (stream.reset or self.closed):
+            self._receive()
+        return stream.reset_code
+
     def ask(
         self, request: Raw, *, authority: str | None = None, extra: Sequence[tuple[str, str]] = ()
     ) -> Answer | None:
@@ -124,6 +132,7 @@ class Http2:
             stream.ended = True
         elif isinstance(event, h2.events.StreamReset):
             stream.reset = True
+            stream.reset_code = event.error_code
 
 
 def fields(request: Raw, authority: str | None = None, extra: Sequence[tuple[str, str]] = ()) -> list[tuple[str, str]]:

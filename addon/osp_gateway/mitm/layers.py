@@ -21,6 +21,7 @@ from mitmproxy.proxy.layers.http import (
 
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.downstream import ClientHttp1
+from osp_gateway.mitm.downstream_http2 import ClientHttp2
 from osp_gateway.mitm.transport import GatewayStream, Stalled
 from osp_gateway.mitm.upstream import GetUpstream, UpstreamClient
 
@@ -71,8 +72,9 @@ class GatewayHttpLayer(HttpLayer):
         self.round: commands.RequestWakeup | None = None
 
     def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, events.Start) and self.context.client.alpn != b"h2":
-            self.connections[self.context.client] = ClientHttp1(self.context.fork())
+        if isinstance(event, events.Start):
+            http = ClientHttp2 if self.context.client.alpn == b"h2" else ClientHttp1
+            self.connections[self.context.client] = http(self.context.fork())
         try:
             if isinstance(event, events.Wakeup) and event.command is self.round:
                 yield from self.look_for_stalled()

@@ -4,7 +4,7 @@ mitmproxy reads a request's body to its end before it lets an addon answer, and 
 A gateway must refuse on the head alone, and must break off a request whose body turns out wrong. So the layer
 for each request, `GatewayStream`, takes over from its parent right after the `requestheaders` hook:
 
-    head -> hook decides -> refused: answer at once, drain the rest of the body, bounded
+    head -> hook decides -> refused: answer at once, half-close, drain the rest of the body, bounded
                          -> admitted: body -> codec -> (first released octet: connect and send the head)
                                       codec objects: cut the upstream off before its last octet, answer
 
@@ -43,6 +43,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRequestHook, HttpResponseHook
 
 from osp_gateway.mitm.desk import Desk, UpstreamTrust
+from osp_gateway.mitm.downstream_http2 import AnsweredEarly
 from osp_gateway.mitm.upstream import GetUpstream, dial_host, server_name, upstream_request
 from osp_gateway.outcomes import Forward, PendingForm
 from osp_gateway.s3.errors import S3Error
@@ -384,11 +385,18 @@ class GatewayStream(HttpStream):
         yield SendHttp(ResponseHeaders(self.stream_id, response, not content), client)
         if content:
             yield SendHttp(ResponseData(self.stream_id, content), client)
-        if incomplete and self.context.client.connected:
-            yield commands.RequestWakeup(DRAIN_SECONDS)
-        else:
+        if not incomplete or not client.connected:
             yield DropStream(self.stream_id)
-        yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
+            yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
+        elif self.flow.request.is_http2:
+            yield DropStream(self.stream_id)
+            yield SendHttp(AnsweredEarly(self.stream_id), client)
+        else:
+            yield commands.RequestWakeup(DRAIN_SECONDS)
+            yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
+            # The client sees the end of the answer at once. Closing altogether now could take the answer away from it:
+            # its system throws unread octets away when ours refuses what it still sends.
+            yield commands.CloseTcpConnection(client, half_close=True)
 
     def drain(self, event: events.Event) -> Commands:
         """After an early answer: read and throw away, within bounds."""
@@ -401,8 +409,8 @@ class GatewayStream(HttpStream):
             yield DropStream(self.stream_id)
 
     def stop_draining(self) -> Commands:
-        """The client goes on sending what nobody wants."""
-        if not self.request_complete and not self.flow.request.is_http2:
+        """The client of HTTP/1 goes on sending what nobody wants."""
+        if not self.request_complete:
             yield commands.CloseConnection(self.context.client)
         yield DropStream(self.stream_id)
 
