@@ -74,7 +74,7 @@ from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable, is_form
 from osp_gateway.s3.xml import bucket_list
-from osp_gateway.sigv4 import claims
+from osp_gateway.sigv4 import claims, sigv2
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.chunk_signing import ChunkChain
 from osp_gateway.sigv4.claim_parts import CONTENT_SHA256, Claim
@@ -82,6 +82,7 @@ from osp_gateway.sigv4.dates import iso_time, parse_amz_date
 from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
 from osp_gateway.sigv4.presigned import hoisted_headers, without_authentication
+from osp_gateway.sigv4.sigv2 import V2Claim
 from osp_gateway.sigv4.verify import chunk_chain, verify
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,8 @@ class _Identified:
     payload_hash: str
     secret: str | None = field(default=None, repr=False)
     anonymous: bool = False
+    presigned: tuple[str, float] | None = field(default=None, repr=False)
+    """A presigned URL's signature, and when it expires in seconds since the epoch."""
 
 
 class Gateway:
@@ -196,7 +199,7 @@ class Gateway:
         )
         await self._authorize(case, request, route)
         source = await self._copy_source(case, identified, operation, route)
-        self._count_presigned_use(identified.claim)
+        self._count_presigned_use(identified)
         destination = self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
         case.upstream = f"{destination.authority} ({destination.bucket or '/'})"
         credentials = await self._backend_credentials(route, identified, bucket)
@@ -323,6 +326,8 @@ class Gateway:
         if head.method == "OPTIONS" and self._settings.allow_anonymous and "authorization" not in head.fields:
             # A browser asks for a presigned URL with its whole query, whose signature is for another method.
             return self._nobody(case, without_authentication(query))
+        if self._settings.allow_sigv2 and (old := sigv2.read(head, query, self._clock())) is not None:
+            return await self._identify_v2(case, resource, query, old)
         claim = claims.read(head, query, self._clock())
         if claim is None:
             return self._nobody(case, query)
@@ -330,6 +335,21 @@ class Gateway:
         secret = await self._keystore.secret(claim.access_key, claim.session_token)
         verify(claim, head, resource.canonical_path, secret, self._signing_keys)
         return _identified(claim.access_key, claim, query, claim.payload_hash, secret)
+
+    async def _identify_v2(
+        self, case: _Case, resource: Resource, query: tuple[Pair, ...], claim: V2Claim
+    ) -> _Identified:
+        """Signature V2, which says nothing of the body but its Content-MD5."""
+        head = case.arrival.head
+        case.who = claim.access_key
+        secret = await self._keystore.secret(claim.access_key, claim.session_token)
+        sigv2.verify(claim, head, resource, query, secret)
+        payload_hash = head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
+        plain = sigv2.without_authentication(query) if claim.expires_at is not None else query
+        identified = _Identified(claim.access_key, None, plain, NOTHING, payload_hash)
+        if claim.expires_at is not None:
+            identified.presigned = claim.signature, claim.expires_at
+        return identified
 
     def _nobody(self, case: _Case, query: tuple[Pair, ...]) -> _Identified:
         """An unsigned request: refused, unless the operator lets the validator judge such requests."""
@@ -403,17 +423,16 @@ class Gateway:
             decision = await self._authorizer.decide(request, self._routes.find(name).ttl)
             if decision.allowed:
                 allowed.append(name)
-        self._count_presigned_use(identified.claim)
+        self._count_presigned_use(identified)
         case.upstream = "answered here"
         verdict = case.verdict(True, f"allowed to see {len(allowed)} of {len(self._routes.names)} buckets")
         body = bucket_list(allowed, identified.token, iso_time(self._started_at))
         headers = own_headers(self._settings.server_name, verdict.request_id, len(body))
         return Reply(verdict, 200, headers, body)
 
-    def _count_presigned_use(self, claim: Claim | None) -> None:
-        if claim is not None and claim.expires is not None:
-            signed_at = parse_amz_date(claim.amz_date) or 0
-            self._presign_uses.count(claim.signature, signed_at + claim.expires, self._clock())
+    def _count_presigned_use(self, identified: _Identified) -> None:
+        if identified.presigned is not None:
+            self._presign_uses.count(*identified.presigned, self._clock())
 
     # 6 credentials, 8 sign
 
@@ -478,7 +497,10 @@ def _identified(
     hoisted = hoisted_headers(plain)
     if hoisted:
         plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
-    return _Identified(token, claim, plain, hoisted, payload_hash, secret)
+    identified = _Identified(token, claim, plain, hoisted, payload_hash, secret)
+    if claim is not None and claim.expires is not None:
+        identified.presigned = claim.signature, (parse_amz_date(claim.amz_date) or 0) + claim.expires
+    return identified
 
 
 def _response_names(arrival: Arrival, resource: Resource, destination: Destination) -> ResponseNames:

@@ -1,8 +1,8 @@
 """TLS on both sides: HTTP/1.1 and HTTP/2 from clients, certificates of backends judged bucket by bucket."""
 
 import pytest
-from h2.errors import ErrorCodes
 from botocore.exceptions import ClientError
+from h2.errors import ErrorCodes
 
 from support.certificates import certificate
 from support.http2 import http2

@@ -62,7 +62,7 @@ def no_date() -> S3Error:
     return S3Error.access_denied(message="AWS authentication requires a valid Date or x-amz-date header")
 
 
-def refuse_skewed(timestamp: int, now: float, written: str) -> None:
+def refuse_skewed(timestamp: float, now: float, written: str) -> None:
     """Raise `S3Error` RequestTimeTooSkewed (403) where a request's time is more than 15 minutes from ours.
 
     Args:
