@@ -15,6 +15,7 @@ from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import Resource, locate
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4 import sigv2
+from osp_gateway.sigv4.claim_parts import SECURITY_TOKEN
 from osp_gateway.sigv4.keys import KeyPair
 from osp_gateway.sigv4.sigv2 import V2Claim
 from support.oracle import NOW, access_keys, header_values, keys, on_the_wire, secrets, tokens
@@ -83,7 +84,7 @@ def presigned(ask: Ask) -> RequestHead:
     """The head with botocore's authentication in its query; the ask's headers are sent as well."""
     request = ask.request()
     _QueryAuth(ask.credentials(), ask.expires).add_auth(request)
-    for name in ("Date", sigv2.SECURITY_TOKEN):
+    for name in ("Date", SECURITY_TOKEN):
         del request.headers[name]
     return _head(ask, request)
 

@@ -26,7 +26,6 @@ from osp_gateway.s3.address import AddressingStyle, Resource, Scope
 from osp_gateway.s3.encoding import Pair, decode
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import RequestHead, is_broken
-from osp_gateway.sigv4 import presigned
 from osp_gateway.sigv4.claim_parts import SECURITY_TOKEN
 from osp_gateway.sigv4.dates import (
     MAX_EXPIRES_SECONDS,
@@ -36,6 +35,7 @@ from osp_gateway.sigv4.dates import (
     parse_amz_date,
     refuse_skewed,
 )
+from osp_gateway.sigv4.presigned import AUTH_PARAMETERS_LOWER as V4_PARAMETERS
 
 SCHEME: Final = "AWS"
 AUTH_PARAMETERS: Final = frozenset({"AWSAccessKeyId", "Expires", "Signature", SECURITY_TOKEN})
@@ -134,7 +134,7 @@ _LONGEST_DATE: Final = 40  # "Wednesday, 31-Dec-2025 23:59:59 +0000" has 37 char
 _MARKS: Final = frozenset({"awsaccesskeyid", "signature"})
 _AUTH_PARAMETERS_LOWER: Final = frozenset(name.lower() for name in AUTH_PARAMETERS)
 # The session token has one name in both versions but for its capitals.
-_V4_MARKS: Final = frozenset(name.lower() for name in presigned.AUTH_PARAMETERS) - {SECURITY_TOKEN}
+_V4_MARKS: Final = V4_PARAMETERS - {SECURITY_TOKEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,8 @@ def read(head: RequestHead, query: tuple[Pair, ...], now: float) -> V2Claim | No
     authorization = head.get("authorization")
     names = frozenset([name.lower() for name, _ in query])
     in_header = authorization is not None and authorization.partition(" ")[0] == SCHEME
-    if not in_header and names.isdisjoint(_MARKS):
+    presigned = not names.isdisjoint(_MARKS)
+    if not in_header and not presigned:
         return None
     if _is_mixed(authorization, names):
         raise S3Error(
@@ -277,7 +278,7 @@ def _read_header(head: RequestHead, authorization: str, now: float) -> V2Claim:
         raise S3Error("InvalidArgument", "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature")
     amz_date, date = head.get("x-amz-date"), head.get("date")
     stated = (date or "" if amz_date is None else amz_date).strip(" \t")
-    _refuse_skew(stated, now)
+    _refuse_date(stated, now)
     return V2Claim(
         access_key=parts[1],
         signature=parts[2],
@@ -318,14 +319,14 @@ def _session_token(head: RequestHead, in_query: str | None) -> str | None:
     return in_header if in_query is None else in_query
 
 
-def _refuse_skew(date: str, now: float) -> None:
+def _refuse_date(date: str, now: float) -> None:
     timestamp = _timestamp(date)
     if timestamp is None:
         raise no_date()
     refuse_skewed(timestamp, now, date)
 
 
-def _timestamp(date: str) -> float | None:
+def _timestamp(date: str) -> int | None:
     """Seconds since the epoch of a date as RFC 1123, RFC 850, asctime or ISO 8601 write it, or None."""
     if len(date) > _LONGEST_DATE or not date.isascii():
         return None
@@ -335,7 +336,7 @@ def _timestamp(date: str) -> float | None:
         return timestamp
     try:
         moment = parsedate_to_datetime(date)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         return None
 
