@@ -46,6 +46,7 @@ from osp_gateway.backends.routes import (
 from osp_gateway.backends.signers import BearerSigner, KeySigner, unsigned
 from osp_gateway.callables import CallableRunner
 from osp_gateway.config import Settings
+from osp_gateway.explaining import Explainer
 from osp_gateway.outcomes import (
     Arrival,
     Batch,
@@ -108,6 +109,7 @@ class _Case:
     reason: str = ""
     cached: bool = False
     upstream: str = "-"
+    explanation: str = ""
 
     def verdict(self, allowed: bool, reason: str) -> Verdict:
         """The case closed."""
@@ -122,6 +124,7 @@ class _Case:
             cached=self.cached,
             upstream=self.upstream,
             micros=(time.perf_counter_ns() - self.started) // 1000,
+            explanation=self.explanation,
         )
 
 
@@ -159,6 +162,7 @@ class Gateway:
         self._keystore = Keystore(
             settings.keystore, settings.hmac_fetcher, runner, tokens=settings.hmac_fetcher_takes_token
         )
+        self._explainer = Explainer(settings, self._keystore, clock)
         self._authorizer = _authorizer(settings, runner)
         self._presign_uses = PresignUses(settings.max_presign_uses)
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock)
@@ -172,9 +176,21 @@ class Gateway:
         try:
             return await self._decide(case)
         except S3Error as error:
-            return self.refusal(case, error)
+            return self.refusal(case, await self._explained(case, error))
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in our code is a refusal
             return self.refusal(case, _our_failure(case.request_id, error))
+
+    async def _explained(self, case: _Case, error: S3Error) -> S3Error:
+        """The error, with what could be found out about it."""
+        try:
+            explanation = await self._explainer.explanation(error, case.arrival)
+        except Exception:
+            log.exception("request %s: its refusal could not be explained", case.request_id)
+            return error
+        if explanation is None:
+            return error
+        case.explanation = explanation.text()
+        return self._explainer.describe(error, explanation)
 
     def refusal(self, case: _Case, error: S3Error) -> Refusal:
         """The refusal of a case."""
@@ -325,7 +341,10 @@ class Gateway:
             return self._take_their_word(case, query)
         if head.method == "OPTIONS" and self._settings.allow_anonymous and "authorization" not in head.fields:
             # A browser asks for a presigned URL with its whole query, whose signature is for another method.
-            return self._nobody(case, without_authentication(query))
+            query = without_authentication(query)
+            if self._settings.allow_sigv2:
+                query = sigv2.without_authentication(query)
+            return self._nobody(case, query)
         if self._settings.allow_sigv2 and (old := sigv2.read(head, query, self._clock())) is not None:
             return await self._identify_v2(case, resource, query, old)
         claim = claims.read(head, query, self._clock())

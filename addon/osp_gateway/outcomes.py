@@ -21,20 +21,23 @@ from osp_gateway.sigv4.payload import BodyCodec
 class Arrival:
     """A request's head and what is known of the connection that it came on.
 
-    `source` is the client's address; `default_endpoint` the listener's reverse target, if it has one.
+    `source` is the client's address; `default_endpoint` the listener's reverse target, if it has one; `port` the
+    listener's own.
     """
 
     head: RequestHead
     source: str
     tls: bool
     default_endpoint: Endpoint | None = None
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What was decided, for people: no secrets in it.
 
-    `micros` is the time that the gateway itself took, in microseconds.
+    `micros` is the time that the gateway itself took, in microseconds. `explanation` tells at length why a signature
+    was refused, where that was found out.
     """
 
     request_id: str
@@ -47,6 +50,7 @@ class Verdict:
     cached: bool
     upstream: str
     micros: int
+    explanation: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

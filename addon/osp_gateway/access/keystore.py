@@ -63,8 +63,7 @@ class Keystore:
         if self._fetcher is not None:
             if session_token is not None and not self._tokens:
                 raise _invalid_token()
-            # Tokens are long, and whoever sends them chooses them: the cache holds their hashes.
-            name = access_key, hashlib.sha256((session_token or "").encode()).digest()
+            name = _cache_name(access_key, session_token)
             secret = await self._cache.get(name, lambda: self._fetch(access_key, session_token))
         if not secret:
             raise S3Error(
@@ -73,6 +72,13 @@ class Keystore:
                 details={"AWSAccessKeyId": access_key},
             )
         return secret
+
+    def known(self, access_key: str, session_token: str | None = None) -> str:
+        """The secret, where it is at hand without asking anybody; else an empty string."""
+        listed = self._static.get(access_key)
+        if listed is not None:
+            return listed.secret_key
+        return self._cache.peek(_cache_name(access_key, session_token)) or ""
 
     async def _fetch(self, access_key: str, session_token: str | None) -> Entry[str]:
         assert self._fetcher is not None
@@ -90,6 +96,11 @@ class Keystore:
         if not isinstance(secret, str):
             raise S3Error.internal(f"hmac_fetcher returned {type(secret).__name__}, expected str or None")
         return Entry(secret, FOUND_TTL if secret else UNKNOWN_TTL)
+
+
+def _cache_name(access_key: str, session_token: str | None) -> tuple[str, bytes]:
+    # Tokens are long, and whoever sends them chooses them: the cache holds their hashes.
+    return access_key, hashlib.sha256((session_token or "").encode()).digest()
 
 
 def _same(expected: str | None, given: str | None) -> bool:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from mitmproxy import ctx, exceptions, http, tls
+from mitmproxy import contentviews, ctx, exceptions, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client, Server
 from mitmproxy.proxy import layer
@@ -22,6 +22,7 @@ from osp_gateway.gateway import Gateway
 from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.tls import ServerCertificate, start_upstream
+from osp_gateway.mitm.views import ExplanationView
 from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response_of
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingForm, Verdict, refuse
@@ -53,7 +54,8 @@ class OspAddon:
     # Life
 
     def load(self, loader: Loader) -> None:
-        """Declare our options."""
+        """Declare our options and views."""
+        contentviews.add(ExplanationView)
         loader.add_option(
             "osp_config",
             str,

@@ -11,6 +11,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from osp_gateway.backends.responses import XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
+from osp_gateway.mitm.views import EXPLANATION
 from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply, Verdict
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.s3.operations import POST_OBJECT
@@ -39,6 +40,7 @@ def arrival_of(flow: http.HTTPFlow) -> Arrival:
         source=str(flow.client_conn.peername[0]),
         tls=flow.client_conn.tls_established,
         default_endpoint=default_endpoint(flow),
+        port=flow.client_conn.sockname[1],
     )
 
 
@@ -70,6 +72,8 @@ def response_of(outcome: Reply | Refusal) -> http.Response:
 def annotate(flow: http.HTTPFlow, verdict: Verdict) -> None:
     """Tell a person, in one line, what was decided."""
     flow.comment = comment(verdict)
+    if verdict.explanation:
+        flow.metadata[EXPLANATION] = verdict.explanation
     if not verdict.allowed:
         flow.marked = REFUSED_MARK
         log.info("%s", flow.comment)

@@ -1,0 +1,41 @@
+"""Content views: what was found out about a flow, for people who look at it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mitmproxy import http
+from mitmproxy.contentviews import Contentview, Metadata
+
+EXPLANATION: Final = "osp_explanation"
+"""Where a flow's metadata hold the explanation of its refusal. They are saved with the flow."""
+
+
+class ExplanationView(Contentview):
+    """Why a signature was refused: causes, and the canonical request as received and as signed."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in mitmproxy's list of views."""
+        return "S3 explanation"
+
+    def prettify(self, data: bytes, metadata: Metadata) -> str:
+        """The explanation, and below it the error document.
+
+        Raises:
+            ValueError: the flow has none.
+        """
+        text = _explanation(metadata)
+        if text is None:
+            raise ValueError("this flow has no explanation")
+        return f"{text}\n{data.decode('utf-8', 'replace')}"
+
+    def render_priority(self, data: bytes, metadata: Metadata) -> float:  # noqa: ARG002 - the flow says it
+        """Before all others for the refusals of flows that were explained."""
+        is_response = isinstance(metadata.http_message, http.Response)
+        return 100 if is_response and _explanation(metadata) is not None else -1
+
+
+def _explanation(metadata: Metadata) -> str | None:
+    found = metadata.flow.metadata.get(EXPLANATION) if metadata.flow is not None else None
+    return found if isinstance(found, str) else None
