@@ -15,6 +15,8 @@ from osp_gateway.sigv4.sigv4a import derive_private_key
 
 MAX_SIGNING_KEYS: Final = 4096
 MAX_KEY_PAIRS: Final = 1024
+MAX_REGION_CHARS: Final = 64
+"""Keys of longer regions are not kept: a client may name any region, and thousands of long ones would be held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class SigningKeys:
 
     def get(self, secret_key: str, date: str, region: str, service: str = "s3") -> bytes:
         """The signing key; see `derive_signing_key`."""
+        if len(region) > MAX_REGION_CHARS:
+            return derive_signing_key(secret_key, date, region, service)
         return self._derive(secret_key, date, region, service)
 
     def key_pair(self, access_key: str, secret_key: str) -> ec.EllipticCurvePrivateKey:
