@@ -26,7 +26,7 @@ from osp_gateway.sigv4 import aws_chunked
 from osp_gateway.sigv4.aws_chunked import MAX_CHUNK_OCTETS, MIN_CHUNK_OCTETS, MODES, ChunkHeader, Data, Mode, Trailers
 from osp_gateway.sigv4.checksums import TRAILER, BodyChecks, malformed_trailer
 from osp_gateway.sigv4.chunk_signing import ChunkChain
-from osp_gateway.sigv4.payload import HOLD_OCTETS, BodyCodec
+from osp_gateway.sigv4.payload import HOLD_OCTETS, BodyCodec, Holdback
 
 DECODED_LENGTH: Final = "x-amz-decoded-content-length"
 _CRLF: Final = b"\r\n"
@@ -80,39 +80,6 @@ class ChunkLimits:
 
 
 DEFAULT_CHUNK_LIMITS: Final = ChunkLimits()
-
-
-class _Holdback:
-    """Keeps up to `hold` octets; once there are more, the last `keep` octets alone: one or none."""
-
-    __slots__ = ("_held", "_hold", "_keep")
-
-    def __init__(self, hold: int, keep: int) -> None:
-        self._hold = hold
-        self._keep = keep
-        self._held = bytearray()
-
-    def push(self, pieces: list[Buffer]) -> bytes:
-        """Take further pieces, none of them empty; return what may go."""
-        if self._hold > self._keep:
-            for piece in pieces:
-                self._held += piece
-            if len(self._held) <= self._hold:
-                return b""
-            pieces, self._held, self._hold = [self._held], bytearray(), self._keep
-        if not pieces:
-            return b""
-        if not self._keep:
-            return b"".join(pieces)
-        last = memoryview(pieces[-1])
-        ready = b"".join((self._held, *pieces[:-1], last[:-1]))
-        self._held = bytearray(last[-1:])
-        return ready
-
-    def rest(self) -> bytes:
-        """All that is held, given up."""
-        rest, self._held = bytes(self._held), bytearray()
-        return rest
 
 
 class _ChunkedCodec(ABC):
@@ -300,7 +267,7 @@ class DecodingCodec(_ChunkedCodec):
         """See `_ChunkedCodec`."""
         super().__init__(announcement, chain, limits)
         self.held_whole: Final = announcement.length <= limits.hold
-        self._body = _Holdback(max(limits.hold, 1) if self.held_whole else 1, keep=1)
+        self._body = Holdback(max(limits.hold, 1) if self.held_whole else 1, keep=1)
         self.trailers: tuple[tuple[str, str], ...] = ()
         """After `finish`: the trailers' lower-case names and values, verified."""
         self.sha256: str | None = None
@@ -340,7 +307,7 @@ class _EncodedCodec(_ChunkedCodec):
         """See `_ChunkedCodec`."""
         super().__init__(announcement, chain, limits)
         self._received = 0
-        self._body = _Holdback(limits.hold if announcement.length <= limits.hold else 0, keep=0)
+        self._body = Holdback(limits.hold if announcement.length <= limits.hold else 0, keep=0)
         # From the last octet of the data on: a store that counts octets must not think that it has them all.
         self._tail: bytearray | None = None if announcement.length else bytearray()
 
@@ -427,7 +394,7 @@ class PlainChecksumCodec:
             raise malformed_trailer(f"{TRAILER} is given, but the body is not aws-chunked.")
         self._inner = inner
         self._checks = checks
-        self._body = _Holdback(max(hold, 1), keep=1)
+        self._body = Holdback(max(hold, 1), keep=1)
 
     def feed(self, data: bytes) -> bytes:
         """See `payload.BodyCodec`."""

@@ -32,7 +32,7 @@ from osp_gateway.s3.head import Header, RequestHead
 from osp_gateway.sigv4 import canonical, policy
 from osp_gateway.sigv4.claim_parts import SERVICE
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys, signature
-from osp_gateway.sigv4.payload import HOLD_OCTETS
+from osp_gateway.sigv4.payload import HOLD_OCTETS, Holdback
 from osp_gateway.sigv4.policy import BUCKET, FormClaim, Upload
 from osp_gateway.sigv4.sign import amz_date
 
@@ -248,9 +248,8 @@ class FormCodec:
         self._boundary = boundary
         self._remaining = remaining
         self._length = length
-        self._hold = max(hold, 1)
-        self._held: list[bytes] = [start]
-        self._size = len(start)
+        self._body = Holdback(max(hold, len(start), 1), keep=1)
+        self._body.push((start,))
         self._released = 0
 
     def feed(self, data: bytes) -> bytes:
@@ -260,15 +259,9 @@ class FormCodec:
             raise _incomplete()
         file = self._reader.feed(data)
         self._check_maximum()
-        self._held.append(file)
-        self._size += len(file)
-        if self._size <= self._hold:
-            return b""
-        # From here on the last octet alone stays back.
-        ready = b"".join(self._held)
-        self._held, self._size, self._hold = [ready[-1:]], 1, 1
-        self._released += len(ready) - 1
-        return ready[:-1]
+        ready = self._body.push((file,)) if file else b""
+        self._released += len(ready)
+        return ready
 
     def finish(self) -> bytes:
         """See `BodyCodec`."""
@@ -277,7 +270,7 @@ class FormCodec:
             raise _incomplete()
         self._reader.finish()
         self._upload.check_size(self._reader.file_octets)
-        rest = b"".join(self._held)
+        rest = self._body.rest()
         end = form.closing(self._boundary)
         padding = self._length - self._released - len(rest) - len(end)
         return ready + rest + form.closing(self._boundary, padding)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Buffer, Mapping, Sequence
 from typing import Final, Protocol
 
 from osp_gateway.s3.errors import S3Error
@@ -39,6 +39,41 @@ class BodyCodec(Protocol):
         """
 
 
+class Holdback:
+    """Keeps up to `hold` octets; once there are more, the last `keep` octets alone: one or none."""
+
+    __slots__ = ("_held", "_hold", "_keep")
+
+    def __init__(self, hold: int, keep: int) -> None:
+        """Hold `hold` octets, `keep` or more."""
+        self._hold = hold
+        self._keep = keep
+        # Not a list of what was fed: pieces of two octets take twenty times their size.
+        self._held = bytearray()
+
+    def push(self, pieces: Sequence[Buffer]) -> bytes:
+        """Take further pieces, none of them empty; return what may go."""
+        if self._hold > self._keep:
+            for piece in pieces:
+                self._held += piece
+            if len(self._held) <= self._hold:
+                return b""
+            pieces, self._held, self._hold = [self._held], bytearray(), self._keep
+        if not pieces:
+            return b""
+        if not self._keep:
+            return b"".join(pieces)
+        last = memoryview(pieces[-1])
+        ready = b"".join((self._held, *pieces[:-1], last[:-1]))
+        self._held = bytearray(last[-1:])
+        return ready
+
+    def rest(self) -> bytes:
+        """All that is held, given up."""
+        rest, self._held = bytes(self._held), bytearray()
+        return rest
+
+
 class UnsignedBody:
     """UNSIGNED-PAYLOAD: nothing is promised of the body, so it passes as it is."""
 
@@ -58,23 +93,14 @@ class Sha256Body:
         """Check against `expected`, 64 lower-case hex digits."""
         self._expected = expected
         self._hash = hashlib.sha256()
-        self._hold = max(hold, 1)
-        self._held: list[bytes] = []
-        self._size = 0
+        self._body = Holdback(max(hold, 1), keep=1)
 
     def feed(self, data: bytes) -> bytes:
         """See `BodyCodec`."""
         if not data:
             return b""
         self._hash.update(data)
-        self._held.append(data)
-        self._size += len(data)
-        if self._size <= self._hold:
-            return b""
-        # From here on the last octet alone stays back.
-        ready = b"".join(self._held)
-        self._held, self._size, self._hold = [ready[-1:]], 1, 1
-        return ready[:-1]
+        return self._body.push((data,))
 
     def finish(self) -> bytes:
         """See `BodyCodec`."""
@@ -88,9 +114,7 @@ class Sha256Body:
                     "S3ComputedContentSHA256": computed,
                 },
             )
-        rest = b"".join(self._held)
-        self._held = []
-        return rest
+        return self._body.rest()
 
 
 class HeldBody:
@@ -100,8 +124,7 @@ class HeldBody:
         """Hold up to `limit` octets of what `inner` releases."""
         self._inner = inner
         self._limit = limit
-        self._held: list[bytes] = []
-        self._size = 0
+        self._held = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         """See `BodyCodec`."""
@@ -111,13 +134,12 @@ class HeldBody:
     def finish(self) -> bytes:
         """See `BodyCodec`."""
         self._hold(self._inner.finish())
-        return b"".join(self._held)
+        return bytes(self._held)
 
     def _hold(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self._limit:
+        if len(self._held) + len(data) > self._limit:
             raise S3Error("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
-        self._held.append(data)
+        self._held += data
 
 
 def codec_for(payload_hash: str, fields: Mapping[str, list[str]]) -> BodyCodec:
