@@ -194,6 +194,8 @@ def check(claim: FormClaim, fields: Fields, bucket: str, now: float) -> Upload:
         raise _violation("Policy expired.")
     expanded = expand(fields)
     values = expanded.values
+    if KEY not in values:
+        raise missing_field(KEY, "UserKeyMustBeSpecified")
     if values.get(BUCKET, bucket) != bucket:
         raise _argument(BUCKET, values[BUCKET], "The form names another bucket than its URL.")
     minimum, maximum = policy.hold({**values, BUCKET: bucket})
@@ -362,6 +364,8 @@ def _document(text: str) -> dict[str, Any]:
             parse_float=_refuse,
             parse_constant=_refuse,
         )
+        # Half of a surrogate pair (`\ud800`) is no text: it could not even be said what is wrong with it.
+        json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise _bad_policy("Invalid JSON.") from None
     if not isinstance(document, dict):
