@@ -56,6 +56,6 @@ install() {
         return 0
     fi
     say "installing into .venv (the first time takes a minute) ..."
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]" || return
     cp pyproject.toml "$stamp"
 }
