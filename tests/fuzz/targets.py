@@ -37,6 +37,7 @@ from osp_gateway.sigv4.chunked_codecs import (
 from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys, derive_signing_key, signature
 from osp_gateway.sigv4.payload import BodyCodec, codec_for
+from osp_gateway.sigv4.presigned import hoisted_headers, without_authentication
 from support.oracle import NOW
 
 Target = Callable[[bytes], None]
@@ -75,7 +76,7 @@ def addresses(data: bytes) -> None:
         _assert_one_spelling(resource)
         pairs = _query(head)
         assert encoding.parse_query(encoding.join_query(pairs)) == pairs
-        _operations().name(head.method, resource, claims.without_authentication(pairs), head.fields)
+        _operations().name(head.method, resource, without_authentication(pairs), head.fields)
     for read in (PostForm.of_head, _announcement, _plain_codec):
         with _refusals():
             read(head)
@@ -219,7 +220,7 @@ def _judge_head(head: RequestHead) -> None:
             assert claim.region
             path = _canonical_path(head)
             verify.verify(claim, head, path, PAIR.secret_key, _KEYS)
-            claims.hoisted_headers(claims.without_authentication(query))
+            hoisted_headers(without_authentication(query))
 
 
 def _head(data: bytes) -> RequestHead:

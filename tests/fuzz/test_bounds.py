@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import resource
@@ -19,6 +20,7 @@ from fuzz.targets import OVERHEAD
 from fuzz.work import instructions
 from osp_gateway.s3 import address, encoding
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.checksums import BodyChecks
 from osp_gateway.sigv4.chunk_signing import HmacChain
 from osp_gateway.sigv4.chunked_codecs import (
@@ -28,6 +30,8 @@ from osp_gateway.sigv4.chunked_codecs import (
     PlainChecksumCodec,
     ResigningCodec,
 )
+from osp_gateway.sigv4.claim_parts import HEADER, signed_headers
+from osp_gateway.sigv4.dates import parse_amz_date
 from osp_gateway.sigv4.keys import SigningKeys
 from osp_gateway.sigv4.payload import BodyCodec, HeldBody, Sha256Body, UnsignedBody
 from support import aws_chunked
@@ -89,10 +93,13 @@ def test_what_is_held_takes_no_more_memory_than_its_octets(name, step):
 
 
 KEYS = SigningKeys()
+HEAD = RequestHead("GET", "/", "", (("host", "a"),))
 REMEMBERING: dict[str, Callable[[str], object]] = {
     "query names": lambda text: encoding.parse_query(f"é{text}"),
     "query values": lambda text: encoding.parse_query(f"a=%20{text}"),
     "hosts": lambda text: address.bucket_of_host(f"{text}.example.test", ("example.test",)),
+    "dates": parse_amz_date,
+    "signed headers": lambda text: signed_headers(HEAD, f"{text};host", HEADER),
     "regions": lambda text: KEYS.get("fake-secret", "20260101", text),
 }
 
@@ -104,7 +111,8 @@ def test_words_of_clients_are_not_kept_where_they_are_long(name):
     try:
         before = tracemalloc.get_traced_memory()[0]
         for number in range(500):
-            REMEMBERING[name](f"{number:08}" * 1000)
+            with contextlib.suppress(S3Error):
+                REMEMBERING[name](f"{number:08}" * 1000)
         gc.collect()
         assert tracemalloc.get_traced_memory()[0] - before < 500_000
     finally:

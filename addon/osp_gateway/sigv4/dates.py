@@ -18,11 +18,14 @@ MAX_EXPIRES_SECONDS: Final = 7 * 24 * 3600
 _DATE: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z\Z").match
 
 
-@lru_cache(maxsize=1024)
 def parse_amz_date(text: str) -> int | None:
     """Seconds since the epoch of `YYYYMMDDTHHMMSSZ`, or None where it is not such a date."""
-    if not _DATE(text):
-        return None
+    # What has not even the form is not kept: it may be as long as a head.
+    return _seconds(text) if _DATE(text) else None
+
+
+@lru_cache(maxsize=1024)
+def _seconds(text: str) -> int | None:
     try:
         moment = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
