@@ -26,12 +26,13 @@ def main() -> None:
 def serve(file: Path) -> None:
     """Serve with the configuration in FILE (.py or .toml) until interrupted.
 
-    FILE must name http_port or https_port. To look at the traffic, use mitmweb instead:
+    FILE must name http_port or https_port. SIGTERM lets requests in flight finish; SIGHUP reads FILE and the
+    certificates anew. To look at the traffic, use mitmweb instead:
 
         mitmweb -s addon/osp.py --mode reverse:http://s3.invalid@6190 --set osp_config=FILE
     """
     try:
-        start_server(_load(file))
+        start_server(_load(file), file)
     except ConfigError as error:
         _fail(file, error)
 

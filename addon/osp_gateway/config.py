@@ -51,7 +51,8 @@ class Settings:
 
     `keystore` maps client access keys to their secrets and session tokens; `key_buckets` maps them to the bucket
     patterns listed with them; `cert_path` and `key_path` are PEM files for TLS listeners, or None for a certificate
-    that mitmproxy makes. Timeouts are in seconds.
+    that mitmproxy makes; `client_ca_path` a PEM bundle of the authorities that sign clients' certificates, which clients must have
+    unless `client_certificates_optional`. Timeouts are in seconds.
     """
 
     routes: tuple[BucketRoute, ...]
@@ -77,6 +78,11 @@ class Settings:
     allow_sigv2: bool
     explain_errors: bool
     limits: Limits
+    shutdown_grace: float
+    admin_port: int | None
+    admin_host: str
+    client_ca_path: Path | None
+    client_certificates_optional: bool
 
 
 def _not_a_bool(value: object) -> object:
@@ -157,6 +163,11 @@ class _Server(_Model):
     allow_sigv2: bool = False
     explain_errors: bool = False
     limits: _Limits = _Limits()
+    shutdown_grace: _AtLeastZero = 30.0
+    admin_port: _ListenPort | None = None
+    admin_host: _Host = "127.0.0.1"
+    client_ca_path: Path | None = None
+    client_certificates: Literal["required", "optional"] | None = None
 
 
 class ProxyServerConfig:
@@ -187,6 +198,11 @@ class ProxyServerConfig:
         allow_sigv2: True verifies Signature V2, which is refused otherwise.
         explain_errors: True tells clients, in the error, what was signed here and why their signature differs.
         limits: dict of bounds on what clients may send; see `limits.Limits`.
+        shutdown_grace: seconds that requests in flight have to finish after SIGTERM; default 30.
+        admin_port: port for `/-/health` and `/-/ready`; default none, 0 lets the kernel choose.
+        admin_host: address of that port; default 127.0.0.1.
+        client_ca_path: PEM bundle of authorities: clients need a certificate that one of them signed.
+        client_certificates: "optional" lets clients without a certificate in; default "required".
 
     Raises:
         ConfigError: with one line per mistake.
@@ -218,6 +234,11 @@ class ProxyServerConfig:
         allow_sigv2: bool | None = None,
         explain_errors: bool | None = None,
         limits: Mapping[str, Any] | None = None,
+        shutdown_grace: float | None = None,
+        admin_port: int | None = None,
+        admin_host: str | None = None,
+        client_ca_path: str | os.PathLike[str] | None = None,
+        client_certificates: str | None = None,
     ) -> None:
         written = {
             "cos_map": _without_none(cos_map),
@@ -239,6 +260,11 @@ class ProxyServerConfig:
             "allow_sigv2": allow_sigv2,
             "explain_errors": explain_errors,
             "limits": limits,
+            "shutdown_grace": shutdown_grace,
+            "admin_port": admin_port,
+            "admin_host": admin_host,
+            "client_ca_path": client_ca_path,
+            "client_certificates": client_certificates,
         }
         callables = {
             "bucket_creds_fetcher": (bucket_creds_fetcher, 2, 2),
@@ -280,7 +306,7 @@ def _validate(written: dict[str, Any]) -> tuple[_Server, list[str]]:
 def _follows(contradiction: str, wrong_fields: Sequence[str]) -> bool:
     """Whether a contradiction may only be there because a wrong field was left out."""
     about = {"hmac_keystore": "hmac_keystore", "validator": "hmac_keystore", "cert_path": "key_path"}
-    about |= {"key_path": "cert_path", "https_port": "http_port"}
+    about |= {"key_path": "cert_path", "https_port": "http_port", "client_certificates": "client_ca_path"}
     field = contradiction.partition(":")[0]
     return any(wrong.startswith((field, about.get(field, field))) for wrong in wrong_fields)
 
@@ -398,11 +424,28 @@ def _contradictions(
     if (model.cert_path is None) != (model.key_path is None):
         missing = "key_path" if model.key_path is None else "cert_path"
         problems.append(f"{missing}: missing, cert_path and key_path go together")
-    for name, path in (("cert_path", model.cert_path), ("key_path", model.key_path)):
+    for name in ("cert_path", "key_path", "client_ca_path"):
+        path: Path | None = getattr(model, name)
         if path is not None and not path.is_file():
             problems.append(f"{name}: no such file, expected a PEM file")
-    if model.http_port is not None and model.http_port == model.https_port:
-        problems.append("https_port: the same as http_port, expected another port")
+    if model.client_ca_path is not None and model.cert_path is None:
+        problems.append("client_ca_path: without a certificate of the server's own, expected cert_path and key_path")
+    if model.client_certificates is not None and model.client_ca_path is None:
+        problems.append("client_certificates: nothing to judge them by, expected client_ca_path")
+    return problems + _same_ports(model)
+
+
+def _same_ports(model: _Server) -> list[str]:
+    ports = {"http_port": model.http_port, "https_port": model.https_port, "admin_port": model.admin_port}
+    names: dict[int, str] = {}
+    problems = []
+    for name, port in ports.items():
+        # Left to the kernel, http_port and https_port would be the same for the engine.
+        if port is None or (port == 0 and name == "admin_port"):
+            continue
+        if port in names:
+            problems.append(f"{name}: the same as {names[port]}, expected another port")
+        names[port] = name
     return problems
 
 
@@ -443,6 +486,11 @@ def _settings(
         allow_sigv2=model.allow_sigv2,
         explain_errors=model.explain_errors,
         limits=Limits(**model.limits.model_dump()),
+        shutdown_grace=model.shutdown_grace,
+        admin_port=model.admin_port,
+        admin_host=model.admin_host,
+        client_ca_path=model.client_ca_path,
+        client_certificates_optional=model.client_certificates == "optional",
     )
 
 

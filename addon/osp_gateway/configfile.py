@@ -17,6 +17,8 @@ from dotenv import load_dotenv
 
 from osp_gateway.config import ConfigError, ProxyServerConfig
 
+_from_env_file: Final[dict[str, str]] = {}
+"""What the last `.env` file added to the environment."""
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -40,17 +42,31 @@ def capture(config: ProxyServerConfig) -> None:
 def load(path: Path) -> ProxyServerConfig:
     """The configuration in a `.py` or `.toml` file; `.env` beside it is read first, when present.
 
+    The file may be read again: variables that came from `.env` have their new values then, or are gone. Modules that a
+    `.py` file imports are not read again.
+
     Raises:
         ConfigError: with one line per mistake.
     """
     if not path.is_file():
         raise ConfigError(["no such file, expected a .py or .toml file"])
-    load_dotenv(path.resolve().parent / ".env")
+    _read_env_file(path.resolve().parent / ".env")
     if path.suffix == ".py":
         return _load_python(path)
     if path.suffix == ".toml":
         return _load_toml(path)
     raise ConfigError([f"unknown kind of file {path.suffix!r}, expected .py or .toml"])
+
+
+def _read_env_file(path: Path) -> None:
+    """Set the environment variables that the environment itself does not set."""
+    for name, value in _from_env_file.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
+    before = dict(os.environ)
+    load_dotenv(path)
+    _from_env_file.clear()
+    _from_env_file.update((name, value) for name, value in os.environ.items() if name not in before)
 
 
 def _load_python(path: Path) -> ProxyServerConfig:

@@ -125,6 +125,7 @@ class _Case:
             upstream=self.upstream,
             micros=(time.perf_counter_ns() - self.started) // 1000,
             explanation=self.explanation,
+            tls_subject=self.arrival.tls_subject,
         )
 
 
@@ -152,8 +153,13 @@ class Gateway:
         post: HttpPost,
         clock: Callable[[], float] = time.time,
         runner: CallableRunner | None = None,
+        predecessor: Gateway | None = None,
     ) -> None:
-        """`post` is the HTTP client for IAM; `clock` gives seconds since the epoch."""
+        """`post` is the HTTP client for IAM; `clock` gives seconds since the epoch.
+
+        Of a `predecessor`, whose settings were others, the uses of presigned URLs go on being counted; all that was
+        cached is found out anew.
+        """
         runner = runner or CallableRunner()
         self._settings = settings
         self._clock = clock
@@ -164,7 +170,8 @@ class Gateway:
         )
         self._explainer = Explainer(settings, self._keystore, clock)
         self._authorizer = _authorizer(settings, runner)
-        self._presign_uses = PresignUses(settings.max_presign_uses)
+        self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
+        self._presign_uses.limit = settings.max_presign_uses
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock)
         self._iam = IamTokens(post, settings.iam_url)
         self._signing_keys = SigningKeys()

@@ -22,7 +22,7 @@ class Arrival:
     """A request's head and what is known of the connection that it came on.
 
     `source` is the client's address; `default_endpoint` the listener's reverse target, if it has one; `port` the
-    listener's own.
+    listener's own; `tls_subject` whom the client's certificate stands for (RFC 4514), where one was asked for and given.
     """
 
     head: RequestHead
@@ -30,6 +30,7 @@ class Arrival:
     tls: bool
     default_endpoint: Endpoint | None = None
     port: int | None = None
+    tls_subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Verdict:
     """What was decided, for people: no secrets in it.
 
     `micros` is the time that the gateway itself took, in microseconds. `explanation` tells at length why a signature
-    was refused, where that was found out.
+    was refused, where that was found out. `tls_subject` is that of the `Arrival`.
     """
 
     request_id: str
@@ -51,6 +52,7 @@ class Verdict:
     upstream: str
     micros: int
     explanation: str = field(default="", repr=False)
+    tls_subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

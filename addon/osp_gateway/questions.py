@@ -56,6 +56,7 @@ def about_request(
         operation=operation,
         key=resource.key,
         source=arrival.source,
+        tls_subject=arrival.tls_subject,
     )
 
 
@@ -71,6 +72,7 @@ def about_copy_source(arrival: Arrival, token: str, source: CopySource) -> Acces
         operation="GetObject",
         key=source.key,
         source=arrival.source,
+        tls_subject=arrival.tls_subject,
     )
 
 
@@ -86,6 +88,7 @@ def about_listing(arrival: Arrival, token: str, bucket: str) -> AccessRequest:
         operation="ListObjectsV2",
         key="",
         source=arrival.source,
+        tls_subject=arrival.tls_subject,
     )
 
 
@@ -115,6 +118,7 @@ def about_form(arrival: Arrival, token: str, target: Resource, fields: Mapping[s
         operation=POST_OBJECT,
         key=target.key,
         source=arrival.source,
+        tls_subject=arrival.tls_subject,
     )
 
 

@@ -47,7 +47,8 @@ class AccessRequest:
     """What an authorizer is asked about.
 
     `operation` is S3's name for it (`GetObject`); `key` is empty for buckets; `query` and `headers` (lower-case
-    names) are without signatures and per-request noise; `source` is the client's address.
+    names) are without signatures and per-request noise; `source` is the client's address; `tls_subject` whom the
+    client's certificate stands for (RFC 4514), where `client_ca_path` is set and it has one.
     """
 
     token: str
@@ -59,6 +60,7 @@ class AccessRequest:
     operation: str
     key: str
     source: str
+    tls_subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ def cache_key(request: AccessRequest) -> tuple[object, ...]:
         request.method,
         request.path,
         request.source,
+        request.tls_subject,
         tuple(request.query.items()),
         tuple(request.headers.items()),
     )

@@ -14,12 +14,12 @@ class PresignUses:
     """Counts the uses of presigned URLs, by signature, until they expire.
 
     When as many URLs are counted as there is room for, further ones are refused rather than forgotten: a
-    forgotten count would let a URL be used again.
+    forgotten count would let a URL be used again. The `limit` may be changed at any time.
     """
 
     def __init__(self, limit: int | None, room: int = MAX_COUNTED_URLS) -> None:
         """Allow `limit` uses of each URL (None: any number)."""
-        self._limit = limit
+        self.limit = limit
         self._room = room
         self._uses: dict[str, int] = {}
         self._ends: list[tuple[float, str]] = []
@@ -30,14 +30,14 @@ class PresignUses:
         Raises:
             S3Error: AccessDenied when it was used up, SlowDown when there is no room to count.
         """
-        if self._limit is None:
+        if self.limit is None:
             return
         self._forget_expired(now)
         used = self._uses.get(signature, 0)
-        if used >= self._limit:
+        if used >= self.limit:
             raise S3Error.access_denied(
-                reason=f"presigned URL used more than {self._limit} times",
-                message=f"The presigned URL was used as often as it may be ({self._limit}).",
+                reason=f"presigned URL used more than {self.limit} times",
+                message=f"The presigned URL was used as often as it may be ({self.limit}).",
             )
         if used == 0:
             if len(self._uses) >= self._room:

@@ -7,23 +7,28 @@ import logging
 import os
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from mitmproxy import contentviews, ctx, exceptions, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client, Server
 from mitmproxy.proxy import layer
-from mitmproxy.proxy.mode_specs import ReverseMode
+from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from osp_gateway import configfile
 from osp_gateway.backends.http_client import Urllib3Poster
+from osp_gateway.callables import CallableRunner, CallTimeout
 from osp_gateway.config import ConfigError, Settings
 from osp_gateway.gateway import Gateway
 from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.layers import ListenerLayer
-from osp_gateway.mitm.tls import ServerCertificate, start_upstream
+from osp_gateway.mitm.life import Life
+from osp_gateway.mitm.reload import certificate_of, needs_restart
+from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, start_upstream
 from osp_gateway.mitm.views import ExplanationView
 from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response_of
+from osp_gateway.observe.admin import AdminServer
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingForm, Verdict, refuse
 from osp_gateway.s3.errors import S3Error
@@ -31,6 +36,8 @@ from osp_gateway.s3.errors import S3Error
 log = logging.getLogger(__name__)
 
 DEFAULT_PREVIEW_KIB: Final = 64
+READ_SECONDS: Final = 60.0
+"""For a configuration to be read anew."""
 
 
 class OspAddon:
@@ -39,15 +46,24 @@ class OspAddon:
     Given `settings` (by `start_server`), it uses them; else it reads the file that the option `osp_config` names.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        """Raise `ConfigError` where the settings' certificate cannot be used."""
+    def __init__(self, settings: Settings | None = None, source: Path | None = None) -> None:
+        """Raise `ConfigError` where the settings' certificate cannot be used. `source` is the file they are from."""
         self._gateway: Gateway | None = None
         self._certificate: ServerCertificate | None = None
+        self._settings: Settings | None = None
+        self._started: Settings | None = None
+        self._serving = settings is not None
+        self._source = source
+        self._reader = CallableRunner(READ_SECONDS, max_concurrent=1)
         self._tls_ports: frozenset[int] = frozenset()
         self._server_name = "osp"
         self._connect_timeout = 10.0
         self._running = False
+        self._rolling_back = False
+        self._subjects: WeakKeyDictionary[Client, tuple[ClientAuthority, str | None]] = WeakKeyDictionary()
         self._desk = Desk(refuse=self._refuse)
+        self._life = Life(self._desk, self._reload)
+        self._admin = AdminServer(self._life.pages())
         if settings is not None:
             self._use(settings)
 
@@ -81,10 +97,27 @@ class OspAddon:
             self._read_config(Path(ctx.options.osp_config))
 
     def running(self) -> None:
-        """Say so where nothing can work."""
+        """Listen to signals and on the admin port; say so where nothing can work."""
         self._running = True
-        if self._gateway is None:
+        self._life.start()
+        if self._settings is None:
             log.error("osp_config is not set: expected --set osp_config=FILE (.py or .toml)")
+        elif self._settings.admin_port is not None:
+            self._open_admin(self._settings.admin_host, self._settings.admin_port)
+
+    def done(self) -> None:
+        """The end, or the end of this version of the script."""
+        self._admin.close()
+
+    def _open_admin(self, host: str, port: int) -> None:
+        try:
+            host, port = self._admin.open(host, port)
+        except OSError as error:
+            log.error("admin_host, admin_port: cannot listen there: %s", error.strerror or type(error).__name__)  # noqa: TRY400
+            return
+        log.info(
+            "health and readiness at http://%s:%d/-/health and /-/ready", f"[{host}]" if ":" in host else host, port
+        )
 
     def _require_engine_options(self) -> None:
         """The Host header as it was signed, no connections ahead of a verdict, clients with any address."""
@@ -93,27 +126,53 @@ class OspAddon:
         ctx.options.update(**{name: v for name, v in present.items() if getattr(ctx.options, name) != v})
 
     def _read_config(self, path: Path) -> None:
+        """The file that `osp_config` names. Where it is wrong, the start fails, or the option stays what it was."""
+        if self._rolling_back:  # mitmproxy sets the option to what it was: nothing has changed
+            self._rolling_back = False
+            return
         try:
             self._use(configfile.load(path).settings)
         except ConfigError as error:
-            for problem in error.problems:
-                log.error("%s: %s", path, problem)  # noqa: TRY400 - one line per mistake, no trace
+            _tell(path, error)
             if self._running:
+                self._rolling_back = True
                 raise exceptions.OptionsError(f"{path}: the configuration cannot be used") from None
             # mitmproxy would print a trace with source lines, which may hold secrets, and listen before it ends.
             raise SystemExit(1) from None
+        self._source = path
+
+    async def _reload(self) -> None:
+        """SIGHUP: requests under way end as they began; where the file is wrong, everything stays as it was."""
+        try:
+            if self._source is not None:
+                # In a thread: it may take its time, and may well run an event loop of its own.
+                self._use((await self._reader.call(configfile.load, self._source)).settings)
+                log.info("%s: read anew; what was cached is found out anew", self._source)
+            elif self._settings is not None:
+                self._certificate = certificate_of(self._settings)
+                log.info(
+                    "certificates read anew; the rest of the configuration is a program's, which has to be restarted"
+                )
+        except ConfigError as error:
+            _tell(self._source, error)
+            log.error("the configuration stays what it was")  # noqa: TRY400
+        except CallTimeout:
+            log.error("%s: not read in %g s, the configuration stays what it was", self._source, READ_SECONDS)  # noqa: TRY400
 
     def _use(self, settings: Settings) -> None:
-        if settings.cert_path and settings.key_path:
-            try:
-                self._certificate = ServerCertificate(settings.cert_path, settings.key_path)
-            except ValueError as error:
-                raise ConfigError([str(error)]) from None
-        self._tls_ports = frozenset(listener.port for listener in settings.listeners if listener.tls)
+        """From the next request on. Raises `ConfigError`, and changes nothing, where a certificate cannot be used."""
+        self._certificate = certificate_of(settings)
+        self._gateway = Gateway(settings, Urllib3Poster(), predecessor=self._gateway)
+        if self._started is None:
+            self._started = settings
+            self._tls_ports = frozenset(listener.port for listener in settings.listeners if listener.tls)
+        for argument in needs_restart(self._started, settings, serving=self._serving):
+            log.warning("%s: a change takes effect with the next start only", argument)
+        self._settings = settings
         self._server_name = settings.server_name
         self._connect_timeout = settings.connect_timeout
         self._desk.read_timeout = settings.read_timeout
-        self._gateway = Gateway(settings, Urllib3Poster())
+        self._life.grace = settings.shutdown_grace
         for route in settings.routes:
             if not route.verify:
                 log.warning("bucket %s: the backend's certificate is not verified", route.pattern)
@@ -127,6 +186,8 @@ class OspAddon:
         if transport is not None:
             gate = self._desk.gates[client] = Gate(transport.writer)
             transport.reader = GatedReader(transport.reader, gate)
+            if _is_ours(client.proxy_mode):
+                self._life.watch(handler)
 
     def client_disconnected(self, client: Client) -> None:
         """The gate knows the stream, whose last error knows the connection: weak keys alone would keep all of it."""
@@ -134,10 +195,11 @@ class OspAddon:
 
     def next_layer(self, data: layer.NextLayer) -> None:
         """Our own layers on reverse-mode HTTP listeners."""
-        mode = data.context.client.proxy_mode
-        reverse = isinstance(mode, ReverseMode) and mode.scheme in ("http", "https")
-        if reverse and data.layer is None and len(data.context.layers) == 1:
+        client = data.context.client
+        if _is_ours(client.proxy_mode) and data.layer is None and len(data.context.layers) == 1:
             data.layer = ListenerLayer(data.context, self._desk)
+            if handler := self._handler_of(client):
+                self._life.spoke(handler)
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         """Give a connection to a backend up when it, or its TLS handshake, takes too long."""
@@ -180,13 +242,15 @@ class OspAddon:
             flow.response = self._refuse(flow, problem)
             return
         assert self._gateway is not None
-        self._record(flow, await self._gateway.admit(arrival_of(flow)))
+        gateway = self._desk.judges[flow] = self._gateway
+        self._record(flow, await gateway.admit(arrival_of(flow, self._subject(flow.client_conn))))
 
     async def post_form(self, flow: http.HTTPFlow) -> None:
         """The second step for a POST form: its fields are there (`PostFormHook`)."""
         pending = self._desk.outcomes.get(flow)
-        if self._gateway is not None and isinstance(pending, PendingForm):
-            self._record(flow, await self._gateway.admit_form(pending))
+        gateway = self._desk.judges.get(flow)
+        if gateway is not None and isinstance(pending, PendingForm):
+            self._record(flow, await gateway.admit_form(pending))
 
     def _record(self, flow: http.HTTPFlow, outcome: Outcome) -> None:
         self._desk.outcomes[flow] = outcome
@@ -200,9 +264,10 @@ class OspAddon:
         """The second step of those few operations whose body must be decided upon."""
         body = self._desk.bodies.pop(flow, None)
         outcome = self._desk.outcomes.get(flow)
-        if body is None or not isinstance(outcome, Forward) or self._gateway is None:
+        gateway = self._desk.judges.get(flow)
+        if body is None or not isinstance(outcome, Forward) or gateway is None:
             return
-        refusal = await self._gateway.judge_batch(outcome, body)
+        refusal = await gateway.judge_batch(outcome, body)
         if refusal is not None:
             annotate(flow, refusal.verdict)
             self._desk.outcomes[flow] = refusal
@@ -232,7 +297,22 @@ class OspAddon:
             )
         if flow.client_conn.proxy_mode.custom_listen_port in self._tls_ports and not flow.client_conn.tls_established:
             return S3Error.invalid_request("This port takes TLS only: use https.")
+        clients = self._certificate.clients if self._certificate else None
+        if clients and clients.required and self._subject(flow.client_conn) is None:
+            return S3Error.access_denied(
+                reason="no client certificate that client_ca_path accepts", message="A client certificate is required."
+            )
         return None
+
+    def _subject(self, client: Client) -> str | None:
+        """Whom the client's certificate stands for: found out once a connection, and again with new authorities."""
+        authority = self._certificate.clients if self._certificate else None
+        if authority is None or not client.tls_established:
+            return None
+        known = self._subjects.get(client)
+        if known is None or known[0] is not authority:
+            known = self._subjects[client] = authority, authority.subject(chain_of(client))
+        return known[1]
 
     def _refuse(self, flow: http.HTTPFlow, error: S3Error) -> http.Response:
         """The response for an error that came up outside of `Gateway.admit`."""
@@ -242,6 +322,17 @@ class OspAddon:
         annotate(flow, refusal.verdict)
         self._desk.outcomes[flow] = refusal
         return response_of(refusal)
+
+
+def _is_ours(mode: ProxyMode) -> bool:
+    """Whether a listener is one of the gateway's."""
+    return isinstance(mode, ReverseMode) and mode.scheme in ("http", "https")
+
+
+def _tell(path: Path | None, error: ConfigError) -> None:
+    """One line per mistake, no trace."""
+    for problem in error.problems:
+        log.error("%s: %s", path, problem) if path else log.error("%s", problem)
 
 
 def _unjudged(error: S3Error) -> Verdict:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import connection, http
 
+from osp_gateway.gateway import Gateway
 from osp_gateway.outcomes import Outcome
 from osp_gateway.s3.errors import S3Error
 
@@ -75,13 +76,15 @@ class Desk:
 
     `refuse` turns an error that the transport met into the flow's response; bodies of up to `preview` octets stay
     with their flows, for people to look at. `bodies` holds those that are to be decided upon, for as long as it takes.
-    A request without progress for `read_timeout` seconds is given up.
+    A request without progress for `read_timeout` seconds is given up. `judges` are the gateways that have yet to
+    decide about a body: the ones that decided about its head.
     """
 
     refuse: Callable[[http.HTTPFlow, S3Error], http.Response]
     preview: int = 0
     read_timeout: float = 60.0
     outcomes: WeakKeyDictionary[http.HTTPFlow, Outcome] = field(default_factory=WeakKeyDictionary)
+    judges: WeakKeyDictionary[http.HTTPFlow, Gateway] = field(default_factory=WeakKeyDictionary)
     bodies: WeakKeyDictionary[http.HTTPFlow, bytes] = field(default_factory=WeakKeyDictionary)
     managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
     gates: WeakKeyDictionary[connection.Client, Gate] = field(default_factory=WeakKeyDictionary)
@@ -90,4 +93,5 @@ class Desk:
     def forget(self, flow: http.HTTPFlow) -> None:
         """A flow has come to its end."""
         self.outcomes.pop(flow, None)
+        self.judges.pop(flow, None)
         self.bodies.pop(flow, None)

@@ -9,6 +9,8 @@ from typing import Any, Final
 from mitmproxy import http
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.layers.http._base import HttpEvent
+from mitmproxy.proxy.layers.http._events import ResponseHeaders
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from osp_gateway.s3.errors import S3Error
@@ -20,7 +22,23 @@ MAX_HEAD_OCTETS: Final = 64 * 1024
 
 
 class ClientHttp1(Http1Server):
-    """HTTP/1.1 with a client whose heads, and whose requests sent ahead, have a bound."""
+    """HTTP/1.1 with a client whose heads, and whose requests sent ahead, have a bound.
+
+    Where `last` is set, the connection ends with the response that is sent next.
+    """
+
+    last = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing has come of a next request."""
+        return self.state == self.read_headers and not len(self.buf)
+
+    def send(self, event: HttpEvent) -> Commands:
+        """Tell the client about the end of the connection (RFC 9112, section 9.6)."""
+        if self.last and isinstance(event, ResponseHeaders) and event.response.status_code >= 200:
+            event.response.headers["connection"] = "close"
+        yield from super().send(event)
 
     def _handle_event(self, event: events.Event) -> Commands:
         yield from super()._handle_event(event)

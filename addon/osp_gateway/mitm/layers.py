@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator
 from typing import Any, Final
 
+from hyperframe.frame import GoAwayFrame
 from mitmproxy.connection import Server
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer, tunnel
@@ -18,6 +19,7 @@ from mitmproxy.proxy.layers.http import (
     HttpLayer,
     HTTPMode,
 )
+from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.downstream import ClientHttp1
@@ -29,7 +31,12 @@ log = logging.getLogger(__name__)
 
 ROUNDS_PER_TIMEOUT: Final = 4
 MAX_IDLE_CONNECTIONS: Final = 4
+ANY_STREAM: Final = 2**31 - 1
 Commands = Generator[commands.Command, Any, None]
+
+
+class Drain(events.Event):
+    """The gateway is about to end: a connection ends with the requests that are under way on it."""
 
 
 class ListenerLayer(layer.Layer):
@@ -70,20 +77,49 @@ class GatewayHttpLayer(HttpLayer):
         super().__init__(context, HTTPMode.transparent)
         self.desk = desk
         self.round: commands.RequestWakeup | None = None
+        self.ending = False
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
             http = ClientHttp2 if self.context.client.alpn == b"h2" else ClientHttp1
             self.connections[self.context.client] = http(self.context.fork())
         try:
-            if isinstance(event, events.Wakeup) and event.command is self.round:
+            if isinstance(event, Drain):
+                yield from self.announce_the_end()
+            elif isinstance(event, events.Wakeup) and event.command is self.round:
                 yield from self.look_for_stalled()
             else:
                 yield from super()._handle_event(event)
             if isinstance(event, events.Start | events.Wakeup):
                 yield from self.look_again_later()
+            if self.ending:
+                yield from self.end_when_idle()
         except Exception:
             log.exception("a client connection failed and is closed")
+            yield commands.CloseConnection(self.context.client)
+
+    def announce_the_end(self) -> Commands:
+        """Tell the client to send its next requests elsewhere; what it has sent until it hears of that is served."""
+        self.ending = True
+        client = self.connections.get(self.context.client)
+        if isinstance(client, ClientHttp1):
+            client.last = True
+        elif isinstance(client, Http2Server):
+            yield commands.SendData(self.context.client, GoAwayFrame(0, last_stream_id=ANY_STREAM).serialize())
+
+    def end_when_idle(self) -> Commands:
+        """Close the connection when nothing is under way on it.
+
+        HTTP/2 clients learn which of their requests was the last to be served (RFC 9113, section 6.8).
+        """
+        client = self.connections.get(self.context.client)
+        if self.streams or not self.context.client.connected:
+            return
+        if isinstance(client, ClientHttp1) and client.idle:
+            yield commands.CloseConnection(self.context.client)
+        elif isinstance(client, Http2Server) and not any(client.h2_conn.stream_buffers.values()):
+            last = GoAwayFrame(0, last_stream_id=client.h2_conn.highest_inbound_stream_id)
+            yield commands.SendData(self.context.client, last.serialize())
             yield commands.CloseConnection(self.context.client)
 
     def look_again_later(self) -> Commands:

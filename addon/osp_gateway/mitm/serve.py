@@ -6,6 +6,8 @@ import asyncio
 import logging
 import signal
 import sys
+import threading
+from pathlib import Path
 from typing import Final
 
 from mitmproxy import options
@@ -22,11 +24,12 @@ NO_TARGET: Final = "http://s3.invalid"
 """The reverse target of listeners that have none: buckets name their own hosts."""
 
 
-def start_server(config: ProxyServerConfig) -> None:
-    """Serve until SIGINT or SIGTERM.
+def start_server(config: ProxyServerConfig, source: Path | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, and then until requests in flight are answered, for `shutdown_grace` at most.
 
     Args:
         config: the configuration; its `http_port` and `https_port` are listened on.
+        source: the file that it is from, which SIGHUP reads anew. Without it, SIGHUP reads the certificates anew.
 
     Raises:
         ConfigError: it names no port, or its certificate cannot be used.
@@ -36,7 +39,7 @@ def start_server(config: ProxyServerConfig) -> None:
     settings = config.settings
     if not settings.listeners:
         raise ConfigError(["http_port, https_port: both missing, expected at least one"])
-    asyncio.run(_serve(settings, OspAddon(settings)))
+    asyncio.run(_serve(settings, OspAddon(settings, source)))
 
 
 async def _serve(settings: Settings, addon: OspAddon) -> None:
@@ -56,9 +59,9 @@ async def _serve(settings: Settings, addon: OspAddon) -> None:
         connection_strategy="lazy",
         osp_preview=0,
     )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, master.shutdown)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):  # until the addon is running and takes them over
+            asyncio.get_running_loop().add_signal_handler(number, master.shutdown)
     await master.run()
 
 

@@ -2,28 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.x509 import Certificate
 from mitmproxy import tls
-from OpenSSL import SSL
+from mitmproxy.connection import Client
+from OpenSSL import SSL, crypto
 
 from osp_gateway.mitm.desk import UpstreamTrust
 
 HTTP1: Final = b"http/1.1"
 HTTP2: Final = b"h2"
+_SESSIONS: Final = b"osp"
+
+
+class ClientAuthority:
+    """The authorities that sign the certificates of clients.
+
+    `required` is whether a client must have one; one that it shows must be right in any case.
+    """
+
+    def __init__(self, path: Path, required: bool) -> None:
+        """Read a PEM bundle.
+
+        Raises:
+            ValueError: there are no certificates in it.
+        """
+        self.required = required
+        self.path = path
+        self._store = crypto.X509Store()
+        try:
+            self._store.load_locations(str(path))
+        except (crypto.Error, SSL.Error):
+            raise ValueError("client_ca_path: expected a PEM file with certificates of authorities") from None
+
+    def demand(self, context: SSL.Context) -> None:
+        """Let the handshake fail for clients without a right certificate (RFC 8446, section 4.4.2.4).
+
+        Sessions are not resumed, so that each connection shows its certificate.
+        """
+        context.load_verify_locations(str(self.path))
+        context.load_client_ca(str(self.path).encode())
+        context.set_verify(SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if self.required else 0))
+        context.set_session_id(_SESSIONS)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_options(SSL.OP_NO_TICKET)
+
+    def subject(self, chain: Sequence[Certificate]) -> str | None:
+        """Whom a chain of certificates, the client's own first, stands for (RFC 4514); None where it is not right.
+
+        The handshake has judged it already, but perhaps by authorities that were replaced since.
+        """
+        if not chain:
+            return None
+        first, *others = (crypto.X509.from_cryptography(certificate) for certificate in chain)
+        try:
+            crypto.X509StoreContext(self._store, first, others).verify_certificate()
+        except crypto.X509StoreContextError:
+            return None
+        return chain[0].subject.rfc4514_string()
 
 
 class ServerCertificate:
-    """The certificate that listeners show."""
+    """The certificate that listeners show, and the authorities of their clients, if these need certificates, too."""
 
-    def __init__(self, cert_path: Path, key_path: Path) -> None:
+    def __init__(self, cert_path: Path, key_path: Path, clients: ClientAuthority | None = None) -> None:
         """Read PEM files.
 
         Raises:
             ValueError: they do not hold a certificate and its key.
         """
-        self._contexts = {http2: _server_context(cert_path, key_path, http2) for http2 in (False, True)}
+        self.clients = clients
+        self._contexts = {http2: _server_context(cert_path, key_path, clients, http2) for http2 in (False, True)}
 
     def start(self, data: tls.TlsData, http2: bool) -> None:
         """Provide the connection object for a client's handshake, in which HTTP/2 may be agreed on or not."""
@@ -32,17 +84,30 @@ class ServerCertificate:
         data.ssl_conn = connection
 
 
-def _server_context(cert_path: Path, key_path: Path, http2: bool) -> SSL.Context:
+def chain_of(client: Client) -> list[Certificate]:
+    """The certificates that a client has shown, its own first."""
+    return [certificate.to_cryptography() for certificate in client.certificate_list]
+
+
+def _server_context(cert_path: Path, key_path: Path, clients: ClientAuthority | None, http2: bool) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_passwd_cb(_no_password)
     try:
         context.use_certificate_chain_file(str(cert_path))
         context.use_privatekey_file(str(key_path))
         context.check_privatekey()
     except SSL.Error:
         raise ValueError("cert_path, key_path: expected a PEM certificate chain and its unencrypted PEM key") from None
+    if clients is not None:
+        clients.demand(context)
     context.set_alpn_select_callback(_select_http2 if http2 else _select_http1)
     return context
+
+
+def _no_password(*_: object) -> bytes:
+    """Or OpenSSL would ask on the terminal for an encrypted key's password, and wait."""
+    return b""
 
 
 def start_upstream(data: tls.TlsData, trust: UpstreamTrust) -> None:

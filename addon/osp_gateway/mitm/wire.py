@@ -27,7 +27,7 @@ CONNECTION_HEADERS_H2: Final = CONNECTION_HEADERS | {b"transfer-encoding"}
 Fields = tuple[tuple[bytes, bytes], ...]
 
 
-def arrival_of(flow: http.HTTPFlow) -> Arrival:
+def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None) -> Arrival:
     """What arrived, as the gateway wants it: every octet as it came."""
     request = flow.request.data
     path, _, query = request.path.decode("latin-1").partition("?")
@@ -41,6 +41,7 @@ def arrival_of(flow: http.HTTPFlow) -> Arrival:
         tls=flow.client_conn.tls_established,
         default_endpoint=default_endpoint(flow),
         port=flow.client_conn.sockname[1],
+        tls_subject=tls_subject,
     )
 
 
@@ -85,7 +86,8 @@ def comment(verdict: Verdict) -> str:
     decision = verdict.reason if verdict.allowed else f"REFUSED: {verdict.reason}"
     sent = f" -> {verdict.upstream}" if verdict.upstream != "-" else ""
     cached = "from cache" if verdict.cached else "not from cache"
-    line = f"{verdict.who} {verdict.operation} {where}: {decision}, {cached}{sent}, {verdict.micros} us in the gateway"
+    who = verdict.who if verdict.tls_subject is None else f"{verdict.who} [{verdict.tls_subject}]"
+    line = f"{who} {verdict.operation} {where}: {decision}, {cached}{sent}, {verdict.micros} us in the gateway"
     return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
