@@ -25,9 +25,10 @@ from osp_gateway.access.authorizer import (
 )
 from osp_gateway.access.keystore import Keystore
 from osp_gateway.access.presign import PresignUses
-from osp_gateway.backends.bodies import BodyPlan, BodyRequest, Signer, plan_body, resolve_mode
+from osp_gateway.backends.bodies import BodyPlan, BodyRecipe, BodyRequest, Signer, resolve_mode
 from osp_gateway.backends.credentials import BackendCredentials
 from osp_gateway.backends.iam import HttpPost, IamTokens
+from osp_gateway.backends.regions import Regions
 from osp_gateway.backends.responses import ResponseNames
 from osp_gateway.backends.rewrite import (
     backend_headers,
@@ -175,6 +176,7 @@ class Gateway:
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock)
         self._iam = IamTokens(post, settings.iam_url)
         self._signing_keys = SigningKeys()
+        self._regions = Regions()
         self._started_at = clock()
 
     async def admit(self, arrival: Arrival) -> Outcome:
@@ -223,7 +225,9 @@ class Gateway:
         await self._authorize(case, request, route)
         source = await self._copy_source(case, identified, operation, route)
         self._count_presigned_use(identified)
-        destination = self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
+        destination = self._regions.place(
+            self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
+        )
         case.upstream = f"{destination.authority} ({destination.bucket or '/'})"
         credentials = await self._backend_credentials(route, identified, bucket)
         path = backend_path(resource, destination)
@@ -232,7 +236,7 @@ class Gateway:
         batch = None
         if operation.name == DELETE_OBJECTS:
             batch = Batch(head, request, route.ttl, destination.style)
-        plan = plan_body(
+        recipe = BodyRecipe(
             BodyRequest(
                 identified.payload_hash,
                 head.fields,
@@ -245,6 +249,7 @@ class Gateway:
             resolve_mode(route.payload, destination.endpoint, credentials),
             signer,
         )
+        plan = recipe.plan()
         return Forward(
             verdict=case.verdict(True, case.reason),
             destination=destination,
@@ -254,6 +259,7 @@ class Gateway:
             operation=operation.name,
             names=_response_names(case.arrival, resource, destination),
             batch=batch,
+            recipe=recipe,
         )
 
     async def admit_form(self, pending: PendingForm) -> Forward | Refusal:
@@ -282,7 +288,7 @@ class Gateway:
         target = object_in(pending.resource, upload.key)
         route = self._routes.find(bucket)
         await self._authorize(case, about_form(case.arrival, claim.access_key, target, upload.headers), route)
-        destination = self._routes.destination(route, bucket, case.arrival.default_endpoint)
+        destination = self._regions.place(self._routes.destination(route, bucket, case.arrival.default_endpoint))
         case.upstream = f"{destination.authority} ({destination.bucket})"
         pair = await self._credentials.get(route, claim.access_key, bucket)
         if not isinstance(pair, KeyPair):
@@ -300,6 +306,10 @@ class Gateway:
             operation=POST_OBJECT,
             names=_response_names(case.arrival, target, destination),
         )
+
+    def learn_region(self, destination: Destination, region: str) -> Destination | None:
+        """Take what a backend said about the region of a bucket; see `Regions.learn`."""
+        return self._regions.learn(destination, region)
 
     async def judge_batch(self, forward: Forward, body: bytes) -> Refusal | None:
         """Decide about the keys of a batch by its body; None where all of them are allowed. Never raises."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
+from typing import Final
 from urllib.parse import unquote
 
 from osp_gateway.access.authorizer import AccessRequest
-from osp_gateway.backends.bodies import BodyPlan
+from osp_gateway.backends.bodies import BodyPlan, BodyRecipe
 from osp_gateway.backends.responses import ResponseNames
 from osp_gateway.backends.routes import Destination, Endpoint
 from osp_gateway.s3.address import AddressingStyle, Resource
@@ -16,13 +17,17 @@ from osp_gateway.s3.head import Header, RequestHead
 from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.payload import BodyCodec
 
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+IDEMPOTENT: Final = SAFE | {"PUT", "DELETE"}
+CONDITIONS: Final = frozenset({"if-match", "if-none-match"})
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A request's head and what is known of the connection that it came on.
 
     `source` is the client's address; `default_endpoint` the listener's reverse target, if it has one; `port` the
-    listener's own; `tls_subject` whom the client's certificate stands for (RFC 4514), where one was asked for and given.
+    listener's own; `tls_subject` whom the client's certificate stands for (RFC 4514), where one was given.
     """
 
     head: RequestHead
@@ -81,6 +86,8 @@ class Forward:
     operation: str
     names: ResponseNames
     batch: Batch | None = None
+    recipe: BodyRecipe | None = field(default=None, repr=False)
+    """Where there is none, as for forms, the request cannot be made again."""
 
     @property
     def body(self) -> BodyCodec:
@@ -91,6 +98,27 @@ class Forward:
     def headers(self) -> tuple[Header, ...]:
         """The signed headers, made anew at each call; see `BodyPlan.compose` for when."""
         return self.plan.compose()
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a request that may or may not have been processed can be sent again: RFC 9110, section 9.2.2.
+
+        A conditional write that was done once would fail the second time.
+        """
+        if self.recipe is None or self.method not in IDEMPOTENT:
+            return False
+        return self.method in SAFE or not any(name in CONDITIONS for name, _ in self.recipe.headers)
+
+    def again(self, destination: Destination | None = None) -> Forward:
+        """The same request with a codec at its start and a signature of its own, for another place if one is given.
+
+        Only where there is a recipe.
+        """
+        assert self.recipe is not None
+        if destination is None:
+            return replace(self, plan=self.recipe.plan())
+        recipe = self.recipe.moved(destination)
+        return replace(self, destination=destination, recipe=recipe, plan=recipe.plan())
 
 
 @dataclass(frozen=True, slots=True)

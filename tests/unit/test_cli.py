@@ -94,7 +94,7 @@ def test_serve_without_a_port_gives_a_line(tmp_path: Path) -> None:
 
 
 def test_what_serving_finds_wrong_gives_lines_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(_: ProxyServerConfig) -> None:
+    def refuses(_: ProxyServerConfig, source: Path) -> None:
         raise ConfigError(["one", "two"])
 
     monkeypatch.setattr(cli, "start_server", refuses)

@@ -8,10 +8,11 @@ streams as UNSIGNED-PAYLOAD, checked here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from osp_gateway.backends.routes import ApiKey, Credentials, Endpoint, PayloadMode
+from osp_gateway.backends.routes import ApiKey, Credentials, Destination, Endpoint, PayloadMode
+from osp_gateway.backends.signers import KeySigner
 from osp_gateway.limits import DEFAULT_LIMITS, Limits
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header
@@ -75,6 +76,29 @@ class BodyPlan:
     compose: Callable[[], tuple[Header, ...]] = field(repr=False)
     measured: bool
     """Whether the body's length is known from its head."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRecipe:
+    """What a plan is made of, to make it more than once; see `plan_body` for the fields."""
+
+    request: BodyRequest = field(repr=False)
+    headers: list[Header] = field(repr=False)
+    mode: PayloadMode
+    signer: Signer = field(repr=False)
+
+    def plan(self) -> BodyPlan:
+        """See `plan_body`."""
+        return plan_body(self.request, self.headers, self.mode, self.signer)
+
+    def moved(self, destination: Destination) -> BodyRecipe:
+        """The recipe for the same request in another place."""
+        host = ("host", destination.authority)
+        headers = [host if header[0] == "host" else header for header in self.headers]
+        signer = self.signer
+        if isinstance(signer, KeySigner):
+            signer = replace(signer, region=destination.region)
+        return BodyRecipe(self.request, headers, self.mode, signer)
 
 
 def plan_body(request: BodyRequest, headers: list[Header], mode: PayloadMode, signer: Signer) -> BodyPlan:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import contentviews, ctx, exceptions, http, tls
 from mitmproxy.addonmanager import Loader
-from mitmproxy.connection import Client, Server
+from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
@@ -173,6 +173,7 @@ class OspAddon:
         self._connect_timeout = settings.connect_timeout
         self._desk.read_timeout = settings.read_timeout
         self._life.grace = settings.shutdown_grace
+        self._desk.learn_region = self._gateway.learn_region
         for route in settings.routes:
             if not route.verify:
                 log.warning("bucket %s: the backend's certificate is not verified", route.pattern)
@@ -181,13 +182,10 @@ class OspAddon:
 
     def client_connected(self, client: Client) -> None:
         """Put a gate before the client's stream, so that nothing piles up while a verdict is awaited."""
+        self._put_gate(client, client)
         handler = self._handler_of(client)
-        transport = handler.transports.get(client) if handler else None
-        if transport is not None:
-            gate = self._desk.gates[client] = Gate(transport.writer)
-            transport.reader = GatedReader(transport.reader, gate)
-            if _is_ours(client.proxy_mode):
-                self._life.watch(handler)
+        if handler is not None and _is_ours(client.proxy_mode):
+            self._life.watch(handler)
 
     def client_disconnected(self, client: Client) -> None:
         """The gate knows the stream, whose last error knows the connection: weak keys alone would keep all of it."""
@@ -206,6 +204,22 @@ class OspAddon:
         if data.server in self._desk.trust:
             loop = asyncio.get_running_loop()
             loop.call_later(self._connect_timeout, self._give_up_connecting, data.client, data.server)
+
+    def server_connected(self, data: ServerConnectionHookData) -> None:
+        """A gate before the backend's stream, too: a client may be slower than its backend."""
+        if data.server in self._desk.trust:
+            self._put_gate(data.client, data.server)
+
+    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+        """See `client_disconnected`."""
+        self._desk.gates.pop(data.server, None)
+
+    def _put_gate(self, client: Client, connection: Connection) -> None:
+        handler = self._handler_of(client)
+        transport = handler.transports.get(connection) if handler else None
+        if transport is not None:
+            gate = self._desk.gates[connection] = Gate(transport.writer)
+            transport.reader = GatedReader(transport.reader, gate)
 
     def _give_up_connecting(self, client: Client, server: Server) -> None:
         if server.timestamp_end or (server.connected and (server.tls_established or not server.tls)):

@@ -6,6 +6,7 @@ All of it is keyed weakly: what mitmproxy forgets is forgotten here.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from mitmproxy import connection, http
 
 from osp_gateway.gateway import Gateway
+from osp_gateway.backends.routes import Destination
 from osp_gateway.outcomes import Outcome
 from osp_gateway.s3.errors import S3Error
 
@@ -27,10 +29,10 @@ class UpstreamTrust:
 
 
 class Gate:
-    """Stops the reading from a client for as long as what it sent cannot be worked off."""
+    """Stops the reading from a connection for as long as what comes from it cannot be worked off."""
 
     def __init__(self, writer: Any = None) -> None:
-        """`writer` is the client's stream writer."""
+        """`writer` is the connection's stream writer."""
         self._writer = writer
         self._open = asyncio.Event()
         self._open.set()
@@ -48,13 +50,22 @@ class Gate:
         transport = getattr(self._writer, "transport", None)
         return transport is not None and transport.get_write_buffer_size() > 0
 
+    def something_to_read(self) -> bool:
+        """Whether the other side has sent something that nobody has read yet, its end of the connection included."""
+        number = self._writer.get_extra_info("socket").fileno() if self._writer is not None else -1
+        if number < 0 or self._writer.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(number, select.POLLIN)
+        return bool(poll.poll(0))
+
     async def wait(self) -> None:
         """Until the gate is open."""
         await self._open.wait()
 
 
 class GatedReader:
-    """A client's stream reader with a gate in front of it."""
+    """A connection's stream reader with a gate in front of it."""
 
     def __init__(self, reader: Any, gate: Gate) -> None:
         self._reader = reader
@@ -70,24 +81,30 @@ class GatedReader:
         return getattr(self._reader, name)
 
 
+def _nothing_learned(_destination: Destination, _region: str) -> None:
+    """Without a gateway."""
+
+
 @dataclass(slots=True)
 class Desk:
     """The records that hooks and transport share.
 
-    `refuse` turns an error that the transport met into the flow's response; bodies of up to `preview` octets stay
+    `refuse` turns an error that the transport met into the flow's response; `learn_region` takes what a backend said
+    about the region of a bucket, see `Regions.learn`; bodies of up to `preview` octets stay
     with their flows, for people to look at. `bodies` holds those that are to be decided upon, for as long as it takes.
     A request without progress for `read_timeout` seconds is given up. `judges` are the gateways that have yet to
     decide about a body: the ones that decided about its head.
     """
 
     refuse: Callable[[http.HTTPFlow, S3Error], http.Response]
+    learn_region: Callable[[Destination, str], Destination | None] = _nothing_learned
     preview: int = 0
     read_timeout: float = 60.0
     outcomes: WeakKeyDictionary[http.HTTPFlow, Outcome] = field(default_factory=WeakKeyDictionary)
     judges: WeakKeyDictionary[http.HTTPFlow, Gateway] = field(default_factory=WeakKeyDictionary)
     bodies: WeakKeyDictionary[http.HTTPFlow, bytes] = field(default_factory=WeakKeyDictionary)
     managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
-    gates: WeakKeyDictionary[connection.Client, Gate] = field(default_factory=WeakKeyDictionary)
+    gates: WeakKeyDictionary[connection.Connection, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
 
     def forget(self, flow: http.HTTPFlow) -> None:

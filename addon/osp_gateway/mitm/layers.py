@@ -78,6 +78,7 @@ class GatewayHttpLayer(HttpLayer):
         self.desk = desk
         self.round: commands.RequestWakeup | None = None
         self.ending = False
+        self.gone: set[Server] = set()
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
@@ -90,6 +91,8 @@ class GatewayHttpLayer(HttpLayer):
                 yield from self.look_for_stalled()
             else:
                 yield from super()._handle_event(event)
+            if isinstance(event, events.ConnectionClosed) and isinstance(event.connection, Server):
+                self.gone.add(event.connection)
             if isinstance(event, events.Start | events.Wakeup):
                 yield from self.look_again_later()
             if self.ending:
@@ -153,6 +156,13 @@ class GatewayHttpLayer(HttpLayer):
             for connection in idle:
                 yield commands.CloseConnection(connection)
 
+    def forget_gone(self) -> None:
+        """Let go of closed connections that no request holds on to: a client may outlive many of them."""
+        needed = {stream.context.server for stream in self.streams.values()} | self.waiting_for_establishment.keys()
+        for connection in self.gone - needed:
+            self.gone.discard(connection)
+            self.connections.pop(connection, None)
+
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
         """An open connection that will do, or a new one.
 
@@ -162,18 +172,22 @@ class GatewayHttpLayer(HttpLayer):
         assert isinstance(event, GetUpstream)
         assert event.trust is not None
         # mitmproxy closes a backend's connection after one request of an HTTP/2 client.
-        usable = reuse and self.context.client.alpn != b"h2"
-        for connection in self.connections if usable else ():
+        usable = reuse and not event.fresh and self.context.client.alpn != b"h2"
+        for connection in list(self.connections) if usable else ():
             if not event.connection_spec_matches(connection):
                 continue
             if connection in self.waiting_for_establishment:
                 self.waiting_for_establishment[connection].append(event)
                 return
             if connection.connected and not connection.error:
+                if (gate := self.desk.gates.get(connection)) and gate.something_to_read():
+                    yield commands.CloseConnection(connection)  # its end, which we have not been told of yet
+                    continue
                 stream = self.command_sources.pop(event)
                 yield from self.event_to_child(stream, GetHttpConnectionCompleted(event, (connection, None)))
                 return
         yield from self.close_idle()
+        self.forget_gone()
         context = self.context.fork()
         context.server = Server(address=event.address, transport_protocol="tcp")
         self.desk.trust[context.server] = event.trust

@@ -25,7 +25,6 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
-    HttpStream,
     SendHttp,
 )
 from mitmproxy.proxy.layers.http._events import (
@@ -42,9 +41,9 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRequestHook, HttpResponseHook
 
-from osp_gateway.mitm.desk import Desk, UpstreamTrust
+from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.downstream_http2 import AnsweredEarly
-from osp_gateway.mitm.upstream import GetUpstream, dial_host, server_name, upstream_request
+from osp_gateway.mitm.sending import SendingStream
 from osp_gateway.outcomes import Forward, PendingForm
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sigv4.form_codec import PostForm
@@ -70,17 +69,13 @@ class PostFormHook(commands.StartHook):
     flow: http.HTTPFlow
 
 
-class GatewayStream(HttpStream):
+class GatewayStream(SendingStream):
     """One request and its response."""
 
     def __init__(self, context: Context, stream_id: int, desk: Desk) -> None:
-        super().__init__(context, stream_id)
-        self.desk = desk
-        self.forward: Forward | None = None
+        super().__init__(context, stream_id, desk)
         self.form: PostForm | None = None
         self.request_complete = False
-        self.upstream_open = False
-        self.response_begun = False
         self.answered = False
         self.drained = 0
         self.queued = 0
@@ -121,9 +116,7 @@ class GatewayStream(HttpStream):
         elif self.answered:
             yield from self.drain(event)
         elif isinstance(event, ResponseProtocolError) and not self.response_begun:
-            raise S3Error.unavailable(
-                "The backend closed the connection or sent something that is not HTTP.", reason=event.message
-            )
+            yield from self.backend_failed(event)
         else:
             if isinstance(event, RequestEndOfMessage):
                 self.request_complete = True
@@ -201,6 +194,8 @@ class GatewayStream(HttpStream):
             if not self.forward.plan.measured:
                 raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
             self.keep(event.data)
+            if not self.response_begun:
+                self.received.add(event.data)
             yield from self.send_up(self.forward.body.feed(event.data))
         elif isinstance(event, RequestTrailers):
             raise S3Error("InvalidRequest", "HTTP trailers are not accepted.")
@@ -236,6 +231,7 @@ class GatewayStream(HttpStream):
 
     def body_complete(self, rest: bytes) -> Commands:
         """The body was found right: `rest` may follow."""
+        self.finished = True
         self.flow.request.timestamp_end = time.time()
         if self.kept_octets <= self.desk.preview:
             self.flow.request.data.content = b"".join(self.kept)
@@ -250,23 +246,10 @@ class GatewayStream(HttpStream):
         if self.flow.response is not None and not self.upstream_open:  # for instance from a recording
             yield from self.answer(self.flow.response)
             return
-        if not self.upstream_open and not (yield from self.open_upstream(end_stream=not rest)):
-            return
-        if rest:
-            yield SendHttp(RequestData(self.stream_id, rest), self.context.server)
+        yield from self.send_rest(rest)
         self.client_state = self.state_done
-        yield SendHttp(RequestEndOfMessage(self.stream_id), self.context.server)
         if self.server_state == self.state_done:
             yield from self.flow_done()
-
-    def send_up(self, data: bytes) -> Commands:
-        """Send released octets, after the head."""
-        if not data:
-            return
-        if not self.upstream_open and not (yield from self.open_upstream(end_stream=False)):
-            return
-        self.client_state = self.state_stream_request_body
-        yield SendHttp(RequestData(self.stream_id, data), self.context.server)
 
     def keep(self, data: bytes) -> None:
         """Keep a small body for people to look at."""
@@ -275,25 +258,6 @@ class GatewayStream(HttpStream):
             self.kept.append(data)
         else:
             self.kept.clear()
-
-    def open_upstream(self, end_stream: bool) -> Generator[commands.Command, Any, bool]:
-        """Connect to the backend and send the head."""
-        assert self.forward is not None
-        destination = self.forward.destination
-        endpoint = destination.endpoint
-        name = server_name(destination)
-        # Without TLS there is no certificate to judge: buckets at one address share their connections.
-        trust = UpstreamTrust(name, destination.verify) if endpoint.tls else UpstreamTrust("", True)
-        connected, problem = yield GetUpstream(
-            (dial_host(name), endpoint.port), endpoint.tls, None, "tcp", trust, self.desk
-        )
-        if problem:
-            yield from self.break_off(_unreachable(problem))
-            return False
-        self.context.server = self.flow.server_conn = connected
-        self.upstream_open = True
-        yield SendHttp(RequestHeaders(self.stream_id, upstream_request(self.forward), end_stream), self.context.server)
-        return True
 
     # Response
 
@@ -306,6 +270,7 @@ class GatewayStream(HttpStream):
     def start_response_stream(self) -> Commands:
         """From here on an error can no longer be told to the client but by cutting the response off."""
         self.response_begun = True
+        self.received.forget()
         for command in super().start_response_stream():
             if not isinstance(command, commands.Log):  # every response is streamed: no news
                 yield command
@@ -334,6 +299,8 @@ class GatewayStream(HttpStream):
         """Let go of what was held of the body: a stream is part of reference cycles and may stay in memory for long."""
         self.forward = self.form = None
         self.kept.clear()
+        self.received.forget()
+        self.held.clear()
         self.request_body_buf.clear()
         self.response_body_buf.clear()
 
@@ -418,9 +385,3 @@ class GatewayStream(HttpStream):
 def _expects_continue(request: http.Request) -> bool:
     expectation: str = request.headers.get("expect", "")
     return expectation.lower() == "100-continue"
-
-
-def _unreachable(problem: str) -> S3Error:
-    if "ertificate" in problem or "hostname mismatch" in problem.lower():
-        return S3Error.unavailable("The backend's certificate could not be verified.", reason=problem)
-    return S3Error.unavailable("The backend cannot be reached. Please try again.", reason=problem)

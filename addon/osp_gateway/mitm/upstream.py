@@ -10,7 +10,15 @@ from typing import Any, Final
 
 from mitmproxy import connection, http
 from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import GetHttpConnection, HttpClient, RegisterHttpConnection
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseProtocolError,
+)
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 
 from osp_gateway.backends.routes import Destination
@@ -28,6 +36,8 @@ class GetUpstream(GetHttpConnection):
 
     trust: UpstreamTrust | None = None
     desk: Desk | None = None
+    fresh: bool = False
+    """Whether it must be a connection that nobody has used before."""
 
     def __hash__(self) -> int:
         return id(self)
@@ -41,6 +51,17 @@ class GetUpstream(GetHttpConnection):
         )
 
 
+class ClosedUnanswered(ResponseProtocolError):
+    """The connection's end came before a single octet of the response.
+
+    On a connection that had been `used` before, the backend most likely had closed it while it was idle.
+    """
+
+    def __init__(self, stream_id: int, used: bool) -> None:
+        super().__init__(stream_id, "server closed connection", ErrorCode.GENERIC_SERVER_ERROR)
+        self.used = used
+
+
 class UpstreamHttp1(Http1Client):
     """HTTP/1.1 with a backend, whose interim responses (100, 103) are not taken for the answer.
 
@@ -48,9 +69,28 @@ class UpstreamHttp1(Http1Client):
     RFC 9110, section 15.2, lets a proxy do with what it did not ask for. 101 is none of them, see `GatewayStream`.
     """
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.requests = 0
+        self.response_octets = False
+
+    def send(self, event: HttpEvent) -> Commands:
+        """Send a part of a request; after its abandonment nothing that comes on this connection is its answer."""
+        if isinstance(event, RequestHeaders):
+            self.requests += 1
+            self.response_octets = False
+        yield from super().send(event)
+        if isinstance(event, RequestProtocolError):
+            self.state = self.done
+
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
         """Skip interim heads, then read the response's."""
+        if isinstance(event, events.ConnectionClosed) and self.stream_id and not self.response_octets:
+            yield commands.CloseConnection(self.conn)
+            yield ReceiveHttp(ClosedUnanswered(self.stream_id, self.requests > 1))
+            return
         if isinstance(event, events.DataReceived) and self.request is not None:
+            self.response_octets = True
             while _INTERIM(bytes(self.buf)):
                 if self.buf.maybe_extract_lines() is None:
                     return  # the rest of the interim head has yet to come
