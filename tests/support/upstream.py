@@ -25,12 +25,13 @@ XML_503 = (
 @dataclass
 class Seen:
     """One request as it arrived. `ended` is set when no more will come of it, `stuck` when the other side
-    takes no more of a response."""
+    takes no more of a response, `closed` when its connection has been closed."""
 
     head: bytes
     body: bytearray = field(default_factory=bytearray)
     ended: threading.Event = field(default_factory=threading.Event)
     stuck: threading.Event = field(default_factory=threading.Event)
+    closed: threading.Event = field(default_factory=threading.Event)
     complete: bool = False
 
     @property
@@ -279,10 +280,12 @@ class Upstream:
             return
         self._open.add(connection)
         peer = Peer(connection)
+        served: list[Seen] = []
         try:
             going = True
             while going and (head := peer.read_head()) is not None:
                 seen = Seen(head)
+                served.append(seen)
                 with self._changed:
                     self.requests.append(seen)
                     self._changed.notify_all()
@@ -293,6 +296,8 @@ class Upstream:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
+            for seen in served:
+                seen.closed.set()
 
 
 @contextmanager
