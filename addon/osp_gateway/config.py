@@ -51,8 +51,8 @@ class Settings:
 
     `keystore` maps client access keys to their secrets and session tokens; `key_buckets` maps them to the bucket
     patterns listed with them; `cert_path` and `key_path` are PEM files for TLS listeners, or None for a certificate
-    that mitmproxy makes; `client_ca_path` a PEM bundle of the authorities that sign clients' certificates, which clients
-    must have unless `client_certificates_optional`. Timeouts are in seconds.
+    that mitmproxy makes; `client_ca_path` a PEM bundle of the authorities that sign clients' certificates, which
+    clients must have unless `client_certificates_optional`. Timeouts are in seconds.
     """
 
     routes: tuple[BucketRoute, ...]

@@ -29,7 +29,7 @@ BAD = GOOD.replace("[cos_map.demo]", '[cos_map.demo]\nport = "many"\nhots = "MAR
 def served(monkeypatch: pytest.MonkeyPatch) -> list[ProxyServerConfig]:
     """What `start_server` was called with: nothing is really served."""
     calls: list[ProxyServerConfig] = []
-    monkeypatch.setattr(cli, "start_server", calls.append)
+    monkeypatch.setattr(cli, "start_server", lambda config, source: calls.append(config))
     return calls
 
 

@@ -21,6 +21,7 @@ from osp_gateway.backends.http_client import Urllib3Poster
 from osp_gateway.callables import CallableRunner, CallTimeout
 from osp_gateway.config import ConfigError, Settings
 from osp_gateway.gateway import Gateway
+from osp_gateway.mitm.connections import ConnectionCounter
 from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
@@ -64,6 +65,7 @@ class OspAddon:
         self._desk = Desk(refuse=self._refuse)
         self._life = Life(self._desk, self._reload)
         self._admin = AdminServer(self._life.pages())
+        self._connections = ConnectionCounter()
         if settings is not None:
             self._use(settings)
 
@@ -174,6 +176,7 @@ class OspAddon:
         self._desk.read_timeout = settings.read_timeout
         self._life.grace = settings.shutdown_grace
         self._desk.learn_region = self._gateway.learn_region
+        self._desk.limits = settings.limits
         for route in settings.routes:
             if not route.verify:
                 log.warning("bucket %s: the backend's certificate is not verified", route.pattern)
@@ -182,6 +185,9 @@ class OspAddon:
 
     def client_connected(self, client: Client) -> None:
         """Put a gate before the client's stream, so that nothing piles up while a verdict is awaited."""
+        if not self._connections.enter(client.id, client.peername[0], self._desk.limits.connections_per_address):
+            client.error = "too many connections from this address"
+            return
         self._put_gate(client, client)
         handler = self._handler_of(client)
         if handler is not None and _is_ours(client.proxy_mode):
@@ -189,6 +195,7 @@ class OspAddon:
 
     def client_disconnected(self, client: Client) -> None:
         """The gate knows the stream, whose last error knows the connection: weak keys alone would keep all of it."""
+        self._connections.leave(client.id)
         self._desk.gates.pop(client, None)
 
     def next_layer(self, data: layer.NextLayer) -> None:

@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import connection, http
 
-from osp_gateway.gateway import Gateway
 from osp_gateway.backends.routes import Destination
+from osp_gateway.gateway import Gateway
+from osp_gateway.limits import DEFAULT_LIMITS, Limits
 from osp_gateway.outcomes import Outcome
 from osp_gateway.s3.errors import S3Error
 
@@ -92,14 +93,15 @@ class Desk:
     `refuse` turns an error that the transport met into the flow's response; `learn_region` takes what a backend said
     about the region of a bucket, see `Regions.learn`; bodies of up to `preview` octets stay
     with their flows, for people to look at. `bodies` holds those that are to be decided upon, for as long as it takes.
-    A request without progress for `read_timeout` seconds is given up. `judges` are the gateways that have yet to
-    decide about a body: the ones that decided about its head.
+    A request without progress for `read_timeout` seconds is given up, and so is a connection without a request.
+    `judges` are the gateways that have yet to decide about a body: the ones that decided about its head.
     """
 
     refuse: Callable[[http.HTTPFlow, S3Error], http.Response]
     learn_region: Callable[[Destination, str], Destination | None] = _nothing_learned
     preview: int = 0
     read_timeout: float = 60.0
+    limits: Limits = DEFAULT_LIMITS
     outcomes: WeakKeyDictionary[http.HTTPFlow, Outcome] = field(default_factory=WeakKeyDictionary)
     judges: WeakKeyDictionary[http.HTTPFlow, Gateway] = field(default_factory=WeakKeyDictionary)
     bodies: WeakKeyDictionary[http.HTTPFlow, bytes] = field(default_factory=WeakKeyDictionary)

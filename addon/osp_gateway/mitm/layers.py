@@ -21,15 +21,16 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
+from osp_gateway.mitm.clock import ClockTick, round_length
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.downstream import ClientHttp1
 from osp_gateway.mitm.downstream_http2 import ClientHttp2
+from osp_gateway.mitm.refusals import note_end
 from osp_gateway.mitm.transport import GatewayStream, Stalled
 from osp_gateway.mitm.upstream import GetUpstream, UpstreamClient
 
 log = logging.getLogger(__name__)
 
-ROUNDS_PER_TIMEOUT: Final = 4
 MAX_IDLE_CONNECTIONS: Final = 4
 ANY_STREAM: Final = 2**31 - 1
 Commands = Generator[commands.Command, Any, None]
@@ -40,15 +41,40 @@ class Drain(events.Event):
 
 
 class ListenerLayer(layer.Layer):
-    """The first layer above a reverse-mode listener: waits until TLS and plain HTTP can be told apart."""
+    """The first layer above a reverse-mode listener: waits until TLS and plain HTTP can be told apart.
+
+    That, and the TLS handshake after it, has to be over within the time that a head may take.
+    """
 
     def __init__(self, context: Context, desk: Desk) -> None:
         super().__init__(context)
         self.desk = desk
         self.waiting: list[events.Event] = []
         self.received = b""
+        self.child: layer.Layer | None = None
+        self.deadline: commands.RequestWakeup | None = None
 
     def _handle_event(self, event: events.Event) -> Commands:
+        if self.deadline is None:
+            self.deadline = commands.RequestWakeup(self.desk.limits.head_timeout)
+            yield self.deadline
+        if isinstance(event, events.Wakeup) and event.command is self.deadline:
+            yield from self.look_at_the_clock()
+        elif self.child is not None:
+            yield from self.child.handle_event(event)
+        else:
+            yield from self.wait_for_first_octets(event)
+
+    def look_at_the_clock(self) -> Commands:
+        """Close a connection that has come no further; from here on the layers above have their own clock."""
+        if self.child is not None and (self.context.client.tls_established or not self.context.client.tls):
+            self._handle_event = self.child.handle_event  # type: ignore[method-assign]
+            return
+        note_end(self.context.client, "no TLS handshake or request came in time")
+        yield commands.CloseConnection(self.context.client)
+
+    def wait_for_first_octets(self, event: events.Event) -> Commands:
+        """Until it is known what is spoken here."""
         self.waiting.append(event)
         if isinstance(event, events.DataReceived) and event.connection == self.context.client:
             self.received += event.data
@@ -63,11 +89,10 @@ class ListenerLayer(layer.Layer):
         if starts_like_tls_record(self.received):
             stack /= tls.ClientTLSLayer(self.context)
         stack /= GatewayHttpLayer(self.context, self.desk)
-        child = stack[0]
+        self.child = stack[0]
         waiting, self.waiting = self.waiting, []
-        self._handle_event = child.handle_event  # type: ignore[method-assign]
         for event in waiting:
-            yield from child.handle_event(event)
+            yield from self.child.handle_event(event)
 
 
 class GatewayHttpLayer(HttpLayer):
@@ -82,8 +107,8 @@ class GatewayHttpLayer(HttpLayer):
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
-            http = ClientHttp2 if self.context.client.alpn == b"h2" else ClientHttp1
-            self.connections[self.context.client] = http(self.context.fork())
+            client: type[ClientHttp1 | ClientHttp2] = ClientHttp2 if self.context.client.alpn == b"h2" else ClientHttp1
+            self.connections[self.context.client] = client(self.context.fork(), self.desk)
         try:
             if isinstance(event, Drain):
                 yield from self.announce_the_end()
@@ -128,12 +153,16 @@ class GatewayHttpLayer(HttpLayer):
     def look_again_later(self) -> Commands:
         """One timer for the connection: one for each request would outlive it by a minute."""
         if self.round is None and self.context.client.connected:
-            self.round = commands.RequestWakeup(self.desk.read_timeout / ROUNDS_PER_TIMEOUT)
+            self.round = commands.RequestWakeup(round_length(self.desk))
             yield self.round
 
     def look_for_stalled(self) -> Commands:
-        """Tell the requests on which nothing has moved."""
+        """Tell the requests on which nothing has moved, and the connection that the time has come to look."""
         self.round = None
+        if not self.context.client.connected:
+            return
+        tick = ClockTick(busy=bool(self.streams))
+        yield from self.event_to_child(self.connections[self.context.client], tick)
         limit = time.monotonic() - self.desk.read_timeout
         for stream in list(self.streams.values()):
             if isinstance(stream, GatewayStream) and stream.last_progress < limit:

@@ -42,6 +42,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRequestHook, HttpResponseHook
 
 from osp_gateway.mitm.desk import Desk
+from osp_gateway.mitm.downstream import BodyRefused
 from osp_gateway.mitm.downstream_http2 import AnsweredEarly
 from osp_gateway.mitm.sending import SendingStream
 from osp_gateway.outcomes import Forward, PendingForm
@@ -113,6 +114,8 @@ class GatewayStream(SendingStream):
             yield from self.give_up()
         elif isinstance(event, events.Wakeup):
             yield from self.stop_draining()
+        elif isinstance(event, BodyRefused):
+            raise event.error
         elif self.answered:
             yield from self.drain(event)
         elif isinstance(event, ResponseProtocolError) and not self.response_begun:
