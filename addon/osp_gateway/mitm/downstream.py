@@ -170,8 +170,10 @@ class ClientHttp1(Http1Server):
     def adapted(self, response: http.Response, old: bool) -> http.Response:
         """A copy for a client of HTTP/1.0, or one that wants the connection closed."""
         adapted = response.copy()
+        assert self.request is not None
         if old and "transfer-encoding" in adapted.headers:
             del adapted.headers["transfer-encoding"]
+        if old and http1.expected_http_body_size(self.request, adapted) == -1:
             self.persistent = False
         if not self.persistent:
             adapted.headers["connection"] = "close"
@@ -185,6 +187,10 @@ class ClientHttp1(Http1Server):
         if (response and self.body_broken) or (both and not self.persistent):
             yield from self.hang_up()
             return
+        if both and self.request is not None and not self.request.is_http11:
+            # The base class knows no Keep-Alive with capitals; that the client wants it has been found out already.
+            self.request = self.request.copy()
+            self.request.http_version = "HTTP/1.1"
         yield from super().mark_done(request=request, response=response)
         if both:
             self.idle_since = time.monotonic()
