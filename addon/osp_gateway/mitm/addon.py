@@ -188,7 +188,7 @@ class OspAddon:
         if not self._connections.enter(client.id, client.peername[0], self._desk.limits.connections_per_address):
             client.error = "too many connections from this address"
             return
-        self._put_gate(client, client)
+        self._put_gate(client, client, self._desk.limits.head_timeout)
         handler = self._handler_of(client)
         if handler is not None and _is_ours(client.proxy_mode):
             self._life.watch(handler)
@@ -221,12 +221,12 @@ class OspAddon:
         """See `client_disconnected`."""
         self._desk.gates.pop(data.server, None)
 
-    def _put_gate(self, client: Client, connection: Connection) -> None:
+    def _put_gate(self, client: Client, connection: Connection, first_octet: float | None = None) -> None:
         handler = self._handler_of(client)
         transport = handler.transports.get(connection) if handler else None
         if transport is not None:
             gate = self._desk.gates[connection] = Gate(transport.writer)
-            transport.reader = GatedReader(transport.reader, gate)
+            transport.reader = GatedReader(transport.reader, gate, first_octet)
 
     def _give_up_connecting(self, client: Client, server: Server) -> None:
         if server.timestamp_end or (server.connected and (server.tls_established or not server.tls)):

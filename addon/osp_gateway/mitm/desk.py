@@ -66,15 +66,28 @@ class Gate:
 
 
 class GatedReader:
-    """A connection's stream reader with a gate in front of it."""
+    """A connection's stream reader with a gate in front of it, and perhaps a time limit for the first octet.
 
-    def __init__(self, reader: Any, gate: Gate) -> None:
+    mitmproxy has no layer for a connection before something has come on it: nobody else could keep that limit.
+    """
+
+    def __init__(self, reader: Any, gate: Gate, first_octet: float | None = None) -> None:
+        """`first_octet`: seconds, or None for no limit."""
         self._reader = reader
         self._gate = gate
+        self._first_octet = first_octet
 
     async def read(self, size: int) -> bytes:
-        """Up to `size` octets, once the gate is open; empty at the end of the stream."""
+        """Up to `size` octets, once the gate is open; empty at the end of the stream.
+
+        Raise `TimeoutError` (an `OSError`, as of a broken connection) where the client never says anything.
+        """
         await self._gate.wait()
+        if self._first_octet is not None:
+            seconds, self._first_octet = self._first_octet, None
+            async with asyncio.timeout(seconds):
+                first: bytes = await self._reader.read(size)
+                return first
         data: bytes = await self._reader.read(size)
         return data
 
