@@ -136,7 +136,8 @@ class ClientHttp2(Http2Server):
         self.h2_conn.send_headers(stream_id, [(n.lower(), v) for n, v in head], end_stream=not body)
         if body:
             self.h2_conn.send_data(stream_id, body, end_stream=True)
-        if not request_complete and not self.is_closed(stream_id):
+        waits = self.h2_conn.stream_buffers.get(stream_id)  # for the flow-control window: a reset would throw it away
+        if not request_complete and not waits and not self.is_closed(stream_id):
             self.h2_conn.reset_stream(stream_id, h2.errors.ErrorCodes.NO_ERROR)
         yield commands.SendData(self.conn, self.h2_conn.data_to_send())
 
