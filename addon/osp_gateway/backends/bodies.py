@@ -18,7 +18,7 @@ from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header
 from osp_gateway.sigv4.aws_chunked import MODES, Mode
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
-from osp_gateway.sigv4.checksums import ALGORITHMS, TRAILER, BodyChecks
+from osp_gateway.sigv4.checksums import ALGORITHMS, CONTENT_MD5, PREFIX, SDK_ALGORITHM, TRAILER, BodyChecks
 from osp_gateway.sigv4.chunk_signing import ChunkChain
 from osp_gateway.sigv4.chunked_codecs import (
     DECODED_LENGTH,
@@ -36,8 +36,7 @@ _AWS_SUFFIXES: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _OBJECT_CHECKSUMS: Final = frozenset({"CompleteMultipartUpload"})
 """Operations whose checksum headers are about the object that comes into being, not about their own body."""
 _CODING_HEADERS: Final = frozenset({"content-encoding", "content-length", DECODED_LENGTH, TRAILER})
-_CHECK_HEADERS: Final = frozenset(ALGORITHMS) | {TRAILER, "content-md5"}
-_ALGORITHM: Final = "x-amz-sdk-checksum-algorithm"
+_CHECK_HEADERS: Final = frozenset({TRAILER, CONTENT_MD5})
 
 Signer = Callable[[list[Header], str], Signed]
 """Signs headers for the backend with the given payload hash."""
@@ -134,7 +133,7 @@ def _plain(request: BodyRequest, headers: list[Header], signer: Signer) -> BodyP
     codec = codec_for(request.payload_hash, request.fields)
     if "transfer-encoding" in request.fields:
         raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
-    if not _CHECK_HEADERS.isdisjoint(request.fields):
+    if _speak_of_checks(request.fields):
         checks = _checks(request)
         if checks or checks.announced:
             codec = PlainChecksumCodec(codec, checks)
@@ -156,7 +155,7 @@ def _decoded(request: BodyRequest, mode: Mode, headers: list[Header], signer: Si
     def compose() -> tuple[Header, ...]:
         if not codec.held_whole:
             # S3 wants the algorithm's name only together with the checksum, which comes too late here.
-            unchecked = [header for header in plain if header[0] != _ALGORITHM]
+            unchecked = [header for header in plain if header[0] != SDK_ALGORITHM]
             return tuple(signer(unchecked, UNSIGNED_PAYLOAD).headers)
         checksums = [(name, value) for name, value in codec.trailers if name in ALGORITHMS]
         return tuple(signer([*plain, *checksums], codec.sha256 or UNSIGNED_PAYLOAD).headers)
@@ -195,9 +194,13 @@ def _held(codec: BodyCodec, hold: int | None) -> BodyCodec:
     return codec if hold is None else HeldBody(codec, hold)
 
 
+def _speak_of_checks(fields: Mapping[str, list[str]]) -> bool:
+    return not _CHECK_HEADERS.isdisjoint(fields) or any(name.startswith(PREFIX) for name in fields)
+
+
 def _checks(request: BodyRequest) -> BodyChecks:
     if request.operation in _OBJECT_CHECKSUMS:
-        return BodyChecks.of_headers({"content-md5": request.fields.get("content-md5", [])})
+        return BodyChecks.of_headers({CONTENT_MD5: request.fields.get(CONTENT_MD5, [])})
     return BodyChecks.of_headers(request.fields)
 
 

@@ -22,6 +22,9 @@ from osp_gateway.s3.errors import S3Error
 
 CONTENT_MD5: Final = "content-md5"
 TRAILER: Final = "x-amz-trailer"
+PREFIX: Final = "x-amz-checksum-"
+"""Of the headers and trailers that are checksums, and of three headers about them."""
+SDK_ALGORITHM: Final = "x-amz-sdk-checksum-algorithm"
 
 _COMPOSITE: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}-[1-9][0-9]{0,4}\Z").match
 
@@ -107,6 +110,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
 }
 """The algorithms by the name of their header or trailer; all that S3's model knows of."""
 _MD5: Final = ALGORITHMS["x-amz-checksum-md5"]
+_KNOWN: Final = ALGORITHMS.keys() | {"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"}
 
 
 def is_composite(value: str) -> bool:
@@ -127,7 +131,7 @@ class BodyChecks:
 
         Raises:
             S3Error: InvalidDigest or InvalidRequest, where a value cannot be one of its algorithm, an announced
-                trailer is not a checksum, or there is more than one `x-amz-checksum-*`.
+                trailer is not a checksum, or there is more than one `x-amz-checksum-*`, trailers included.
         """
         self.announced: Final = frozenset(trailers)
         self._expected = {
@@ -140,10 +144,13 @@ class BodyChecks:
         for name in (*self._expected, *self.announced):
             if name not in self._running:
                 self._running[name] = _algorithm(name).new()
-        if len((expected.keys() - {CONTENT_MD5}) | self.announced) > 1:
+        in_headers = expected.keys() - {CONTENT_MD5}
+        if len(in_headers) > 1 or len(self.announced) > 1:
             raise S3Error.invalid_request(
                 "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
             )
+        if in_headers and self.announced:
+            raise S3Error.invalid_request("Expecting a single x-amz-checksum- header")
         # A bound list: what runs for each piece of a body.
         self._updates = [checksum.update for checksum in self._running.values()]
 
@@ -157,8 +164,11 @@ class BodyChecks:
             fields: header values by lower-case name.
 
         Raises:
-            S3Error: as the constructor; InvalidRequest for a header that is given twice.
+            S3Error: as the constructor; InvalidRequest for a header that is given twice, a checksum of an unknown
+                algorithm, or another algorithm than `x-amz-sdk-checksum-algorithm` names.
         """
+        if any(name.startswith(PREFIX) and name not in _KNOWN for name in fields):
+            raise S3Error.invalid_request("The algorithm type you specified in x-amz-checksum- header is invalid.")
         expected: dict[str, str] = {}
         for name in (CONTENT_MD5, *ALGORITHMS):
             if values := fields.get(name):
@@ -170,7 +180,9 @@ class BodyChecks:
             raise _unsupported_trailer()
         if len(set(names)) != len(names):
             raise S3Error.invalid_request("The x-amz-trailer header names a trailer more than once.")
-        return cls(expected, names)
+        checks = cls(expected, names)
+        checks._compare_algorithm(fields.get(SDK_ALGORITHM, ()))
+        return checks
 
     def __bool__(self) -> bool:
         """Whether there is anything to check."""
@@ -206,6 +218,12 @@ class BodyChecks:
             if not _algorithm(name).is_value(value):
                 raise _invalid(name, "trailing header")
             self._compare(name, value)
+
+    def _compare_algorithm(self, named: Sequence[str]) -> None:
+        """Whether a checksum is one of the algorithm that is named, if any is."""
+        given = [ALGORITHMS[name].name for name in self._running if name != CONTENT_MD5]
+        if given and any(value.strip(" \t").upper() not in given for value in named):
+            raise S3Error.invalid_request(f"Value for {SDK_ALGORITHM} header is invalid.")
 
     def _compare(self, name: str, value: str) -> None:
         computed = self._running[name].digest()

@@ -118,10 +118,41 @@ def test_two_checksums_are_refused():
     assert caught.value.message.startswith("Expecting a single x-amz-checksum- header.")
 
 
-def test_a_checksum_in_a_header_and_another_in_the_trailer_are_refused():
+@pytest.mark.parametrize("trailer", ["x-amz-checksum-crc32", "x-amz-checksum-crc32c"])
+def test_a_checksum_in_a_header_and_one_in_the_trailer_are_refused(trailer):
     with pytest.raises(S3Error) as caught:
-        checked(BODY, {"x-amz-checksum-crc32": "y/Q5Jg==", "x-amz-trailer": "x-amz-checksum-crc32c"})
-    assert caught.value.code == "InvalidRequest"
+        checked(BODY, {"x-amz-checksum-crc32": "y/Q5Jg==", "x-amz-trailer": trailer})
+    assert (caught.value.code, caught.value.message) == (
+        "InvalidRequest",
+        "Expecting a single x-amz-checksum- header",
+    )
+
+
+def test_a_checksum_of_an_unknown_algorithm_is_refused():
+    with pytest.raises(S3Error) as caught:
+        checked(BODY, {"x-amz-checksum-bad": "y/Q5Jg=="})
+    assert (caught.value.code, caught.value.message) == (
+        "InvalidRequest",
+        "The algorithm type you specified in x-amz-checksum- header is invalid.",
+    )
+
+
+@pytest.mark.parametrize("name", ["x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"])
+def test_headers_about_checksums_are_none(name):
+    assert not BodyChecks.of_headers({name: ["CRC32"]})
+
+
+@pytest.mark.parametrize("place", ["header", "trailer"])
+def test_a_checksum_is_of_the_algorithm_that_the_sdk_names(place):
+    given = ("x-amz-checksum-crc32", "y/Q5Jg==") if place == "header" else ("x-amz-trailer", "x-amz-checksum-crc32")
+    for named in ("CRC32", "crc32"):
+        assert BodyChecks.of_headers({given[0]: [given[1]], "x-amz-sdk-checksum-algorithm": [named]})
+    with pytest.raises(S3Error) as caught:
+        BodyChecks.of_headers({given[0]: [given[1]], "x-amz-sdk-checksum-algorithm": ["CRC32C"]})
+    assert (caught.value.code, caught.value.message) == (
+        "InvalidRequest",
+        "Value for x-amz-sdk-checksum-algorithm header is invalid.",
+    )
 
 
 @pytest.mark.parametrize("name", ["x-amz-checksum-crc32", "content-md5"])
