@@ -39,11 +39,11 @@ class Upload:
         return aws_chunked.encode(self.mode, chunks, trailers=self.trailers, signer=signer)
 
 
-def signer_for(head: Raw) -> aws_chunked.Signer:
+def signer_for(head: Raw, secret: str = CLIENT_SECRET) -> aws_chunked.Signer:
     """Chunk signatures start with the head's."""
     found = re.search(r"Credential=[^/]+/([^,]+),.*Signature=([0-9a-f]{64})", head.header("authorization"))
     assert found is not None
-    return aws_chunked.Signer(CLIENT_SECRET, found[2], head.header("x-amz-date"), found[1])
+    return aws_chunked.Signer(secret, found[2], head.header("x-amz-date"), found[1])
 
 
 def in_http_chunks(request: Raw, size: int = 1000) -> Raw:

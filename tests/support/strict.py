@@ -24,7 +24,18 @@ from support.exchanges import ALICE, BOB, CAROL, Exchange, Side, compare, rules
 from support.processes import REPO, GatewayProcess, gateway
 from support.s3 import client
 
-__all__ = ["ALICE", "BOB", "CAROL", "Cluster", "SameAsDirect", "User", "ceph_cluster", "new_twins", "strict_gateway"]
+__all__ = [
+    "ALICE",
+    "BOB",
+    "CAROL",
+    "Cluster",
+    "SameAsDirect",
+    "User",
+    "ceph_backend",
+    "ceph_cluster",
+    "new_twins",
+    "strict_gateway",
+]
 
 CANNOT_BE_HAD = 3
 """The exit code of scripts/backends/ceph that says so."""
@@ -112,6 +123,22 @@ def strict_config(cluster: Cluster, extra: str = "") -> str:
         "    validator=validator,\n"
         f"    {extra}\n"
         ")\n"
+    )
+
+
+def ceph_backend(cluster: Cluster, bucket: str, user: str = ALICE) -> str:
+    """A backend's settings, as the text of a dictionary: one bucket of a user's, virtual-hosted."""
+    owner = cluster.users[user]
+    return repr(
+        {
+            "host": cluster.dns_name,
+            "port": cluster.port,
+            "is_tls_enabled": False,
+            "addressing_style": "virtual",
+            "bucket": bucket,
+            "access_key": owner.access_key,
+            "secret_key": owner.secret_key,
+        }
     )
 
 
