@@ -313,7 +313,8 @@ class _EncodedCodec(_ChunkedCodec):
         """See `_ChunkedCodec`."""
         super().__init__(announcement, chain, limits)
         self._received = 0
-        self._body = Holdback(limits.hold if announcement.length <= limits.hold else 0, keep=0)
+        # An octet stays back always: a body that ends too early must not fill the Content-Length that it came with.
+        self._body = Holdback(max(limits.hold, 1) if announcement.length <= limits.hold else 1, keep=1)
         # From the last octet of the data on: a store that counts octets must not think that it has them all.
         self._tail: bytearray | None = None if announcement.length else bytearray()
 
@@ -331,7 +332,8 @@ class _EncodedCodec(_ChunkedCodec):
         if self._received < self._length:
             self._put(piece)
         else:
-            self._ready.append(piece[:-1])
+            if len(piece) > 1:
+                self._ready.append(piece[:-1])
             self._tail = bytearray(piece[-1:])
 
     def _on_chunk(self, pieces: list[Buffer], size: int) -> None:
