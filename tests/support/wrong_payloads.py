@@ -51,7 +51,7 @@ WRONG_SIGNATURE = (403, "SignatureDoesNotMatch")
 
 def small_upload(mode: str) -> Upload:
     """Five chunks that are held whole."""
-    return Upload(mode, bytes(range(250)) * 16, sizes=(800,))
+    return Upload(mode, bytes(range(250)) * 8, sizes=(400,))
 
 
 def large_upload(mode: str) -> Upload:
@@ -321,7 +321,7 @@ FRAMING = [
         "signed chunk larger than max_chunk",
         TOO_LARGE,
         SIGNED,
-        lambda u: u.but(data=u.data * 20, sizes=(MAX_CHUNK + 1,)),
+        lambda u: u.but(data=u.data * 40, sizes=(MAX_CHUNK + 1,)),
     ),
     Wrong("body that is not chunked at all", INCOMPLETE, CHUNKED, octets=lambda body: OTHER * 400),
 ]
