@@ -12,10 +12,10 @@ import itertools
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from awscrt import checksums as crt
 
-from support import aws_chunked
 from support.aws_chunked import HMAC, HMAC_TRAILER, UNSIGNED
 from support.chunked_requests import signer_for
 from support.processes import CLIENT_KEY, CLIENT_SECRET
@@ -57,6 +57,16 @@ def checksum_field(algorithm: str, data: bytes) -> tuple[str, str]:
 def md5(data: bytes) -> str:
     """The value of Content-MD5."""
     return base64.b64encode(hashlib.md5(data).digest()).decode()
+
+
+class ChunkSigner(Protocol):
+    """Signs one chunk after the other, and at last the trailers: `aws_chunked.Signer` or SigV4A's."""
+
+    def chunk(self, data: bytes) -> str:
+        """The next chunk's signature, as it stands in the body."""
+
+    def trailers(self, canonical: bytes) -> str:
+        """The signature of the trailers, as it stands in the body."""
 
 
 @dataclass(frozen=True)
@@ -144,32 +154,33 @@ class Upload:
     def sign(self, port: int, target: str, key: str = CLIENT_KEY, secret: str = CLIENT_SECRET, **more: str) -> Payload:
         """The upload signed for a server; `more` is for `support.signing.signed`."""
         payload_hash = hashlib.sha256(self.data).hexdigest() if self.mode == HEX else self.mode
-        headers = (*self._announcement(), *self.headers)
+        headers = (*self.announcement(), *self.headers)
         head = signed(port, "PUT", target, headers=headers, payload_hash=payload_hash, key=key, secret=secret, **more)  # type: ignore[arg-type]
         head = head.without("content-length")
         if self.mode in PLAIN:
             return Payload(head, self.mode, (Chunk(self.data),))
         return self.chained(head, signer_for(head, secret))
 
-    def chained(self, head: Raw, signer: aws_chunked.Signer) -> Payload:
+    def chained(self, head: Raw, signer: ChunkSigner) -> Payload:
         """The chunks and the trailers, signed from the signer's seed on."""
         pieces = (*self._pieces(), b"")
         if self.mode == UNSIGNED:
             return Payload(head, self.mode, tuple(Chunk(piece) for piece in pieces), self._trailers())
         chunks = tuple(Chunk(piece, signer.chunk(piece)) for piece in pieces)
-        if self.mode == HMAC:
+        if not self.mode.endswith("TRAILER"):
             return Payload(head, self.mode, chunks)
         trailers = self._trailers()
         canonical = "".join(sorted(f"{name}:{value}\n" for name, value in trailers)).encode()
         return Payload(head, self.mode, chunks, trailers, signer.trailers(canonical))
 
-    def _announcement(self) -> Headers:
+    def announcement(self) -> Headers:
+        """The headers that tell how the body is encoded."""
         if self.mode in PLAIN:
             return () if self.announced is None else (("x-amz-trailer", self.announced),)
         length = str(len(self.data)) if self.declared is None else self.declared
         fields = [("Content-Encoding", "aws-chunked"), ("x-amz-decoded-content-length", length)]
         announced = self.announced
-        if announced is None and self.checked and self.mode in TRAILED:
+        if announced is None and self.checked and self.mode.endswith("TRAILER"):
             announced = checksum_name(self.algorithm)
         fields.append(("x-amz-trailer", announced or ""))
         return tuple((name, value) for name, value in fields if value)
