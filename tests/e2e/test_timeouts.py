@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.certificates import Certificate, certificate
+from support.http2 import http2
 from support.processes import CLIENT_KEY, CLIENT_SECRET, GatewayProcess, gateway
 from support.raw import ask, talk
 from support.signing import signed
@@ -60,7 +62,14 @@ def halting() -> Iterator[Silent]:
 
 
 @pytest.fixture(scope="module")
-def impatient(silent: Silent, halting: Silent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+def cert(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certificate(tmp_path_factory.mktemp("cert"), "localhost")
+
+
+@pytest.fixture(scope="module")
+def impatient(
+    silent: Silent, halting: Silent, cert: Certificate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
     config = f"""
 from osp_gateway import ProxyServerConfig
 KEYS = dict(host='127.0.0.1', access_key='a', secret_key='b')
@@ -73,6 +82,7 @@ config = ProxyServerConfig(
     hmac_keystore=[dict(access_key={CLIENT_KEY!r}, secret_key={CLIENT_SECRET!r})],
     validator=lambda token, bucket: True,
     connect_timeout=1, read_timeout=2,
+    cert_path={str(cert.chain)!r}, key_path={str(cert.key)!r},
 )
 """
     with gateway(tmp_path_factory.mktemp("impatient"), config) as running:
@@ -92,6 +102,27 @@ def test_a_backend_that_stops_in_the_middle_is_not_taken_for_a_whole_answer(impa
         client.send(signed(port, "GET", "/halting/key").octets)
         with pytest.raises((EOFError, ConnectionError, AssertionError)):
             client.read_answer()
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", b""), ("PUT", b"body")])
+def test_a_backend_that_never_answers_an_http2_client_is_given_up(impatient, cert, method, body):
+    port = impatient.ports[0]
+    with http2(port, cert.client_context(["h2"])) as connection:
+        answer = connection.ask(signed(port, method, "/silent/key", body))
+    assert answer is not None
+    assert (answer.status, answer.code) == (503, "ServiceUnavailable")
+
+
+def test_a_backend_that_stops_in_the_middle_resets_the_stream_of_an_http2_client(impatient, cert):
+    port = impatient.ports[0]
+    with http2(port, cert.client_context(["h2"])) as connection:
+        answer = connection.ask(signed(port, "GET", "/halting/key"))
+        assert answer is not None
+        assert answer.body == b"half of it"
+        (stream,) = connection.streams.values()
+        assert stream.reset
+        assert not stream.ended
+        assert not connection.closed
 
 
 def test_a_client_that_stops_in_the_middle_is_given_up(impatient):

@@ -23,6 +23,7 @@ from osp_gateway.config import ConfigError, Settings
 from osp_gateway.gateway import Gateway
 from osp_gateway.mitm.connections import ConnectionCounter
 from osp_gateway.mitm.desk import Desk, Gate, GatedReader
+from osp_gateway.mitm.dialing import try_addresses_in_turn
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
 from osp_gateway.mitm.reload import certificate_of, needs_restart
@@ -102,6 +103,7 @@ class OspAddon:
         """Listen to signals and on the admin port; say so where nothing can work."""
         self._running = True
         self._life.start()
+        try_addresses_in_turn(asyncio.get_running_loop())
         if self._settings is None:
             log.error("osp_config is not set: expected --set osp_config=FILE (.py or .toml)")
         elif self._settings.admin_port is not None:

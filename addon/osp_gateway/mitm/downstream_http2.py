@@ -21,6 +21,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._events import ResponseEndOfMessage, ResponseHeaders
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
+from osp_gateway.mitm.backlog import Backlogs, Throttle, nobody_to_throttle
 from osp_gateway.mitm.clock import ClockTick
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.refusals import note_end, note_refusal, refusal
@@ -54,9 +55,11 @@ class AnsweredEarly(ResponseEndOfMessage):
 class ClientHttp2(Http2Server):
     """HTTP/2 with one client."""
 
-    def __init__(self, context: Context, desk: Desk) -> None:
+    def __init__(self, context: Context, desk: Desk, throttle: Throttle = nobody_to_throttle) -> None:
+        """`throttle` learns which streams' clients are slower than their backends."""
         super().__init__(context)
         self.desk = desk
+        self.backlogs = Backlogs(self.h2_conn, throttle)
         self.unanswered: set[int] = set()
         self.cancelled = 0
         self.idle_frames = 0
@@ -77,6 +80,7 @@ class ClientHttp2(Http2Server):
             self.unanswered.discard(event.stream_id)
             self.cancelled = max(0, self.cancelled - 1)
         yield from super()._handle_event(event)
+        self.backlogs.after(event)
         if isinstance(event, AnsweredEarly):
             yield from self.stop_request(event.stream_id)
         if isinstance(event, events.DataReceived) and not self.over:

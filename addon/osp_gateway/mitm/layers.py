@@ -107,8 +107,11 @@ class GatewayHttpLayer(HttpLayer):
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
-            client: type[ClientHttp1 | ClientHttp2] = ClientHttp2 if self.context.client.alpn == b"h2" else ClientHttp1
-            self.connections[self.context.client] = client(self.context.fork(), self.desk)
+            fork = self.context.fork()
+            if self.context.client.alpn == b"h2":
+                self.connections[self.context.client] = ClientHttp2(fork, self.desk, self.throttle)
+            else:
+                self.connections[self.context.client] = ClientHttp1(fork, self.desk)
         try:
             if isinstance(event, Drain):
                 yield from self.announce_the_end()
@@ -170,8 +173,20 @@ class GatewayHttpLayer(HttpLayer):
 
     def make_stream(self, stream_id: int) -> Commands:
         """A stream for each request."""
-        self.streams[stream_id] = GatewayStream(self.context.fork(), stream_id, self.desk)
+        self.streams[stream_id] = GatewayStream(self.context.fork(), stream_id, self.desk, self.backlog)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+    def backlog(self, stream_id: int) -> int:
+        """How many octets of a response wait for the client to make room for them."""
+        connection = self.connections[self.context.client]
+        return connection.backlogs.octets(stream_id) if isinstance(connection, ClientHttp2) else 0
+
+    def throttle(self, stream_id: int, behind: bool) -> None:
+        """Read no further from a backend whose client falls behind; it has its connection for itself."""
+        stream = self.streams.get(stream_id)
+        gate = self.desk.gates.get(stream.context.server) if stream is not None else None
+        if gate is not None:
+            gate.close() if behind else gate.open()
 
     def close_idle(self) -> Commands:
         """Make room: mitmproxy lets a client connection have five connections to one address.

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -73,8 +73,10 @@ class PostFormHook(commands.StartHook):
 class GatewayStream(SendingStream):
     """One request and its response."""
 
-    def __init__(self, context: Context, stream_id: int, desk: Desk) -> None:
+    def __init__(self, context: Context, stream_id: int, desk: Desk, backlog: Callable[[int], int]) -> None:
+        """`backlog` says how much of a stream's response waits for the client's window."""
         super().__init__(context, stream_id, desk)
+        self.backlog = backlog
         self.form: PostForm | None = None
         self.request_complete = False
         self.answered = False
@@ -309,10 +311,9 @@ class GatewayStream(SendingStream):
 
     def give_up(self) -> Commands:
         """End a request on which nothing moves any more, unless it is the client who does not read."""
-        gate = self.desk.gates.get(self.context.client)
         if self.answered:
             yield from self.stop_draining()
-        elif self.response_begun and (self.flow.request.is_http2 or (gate and gate.client_is_behind())):
+        elif self.response_begun and self.client_is_behind():
             return
         elif self.request_complete:
             raise S3Error.unavailable("The backend did not answer in time. Please try again.")
@@ -322,6 +323,11 @@ class GatewayStream(SendingStream):
                 "Your socket connection to the server was not read from or written to within the timeout period. "
                 "Idle connections will be closed.",
             )
+
+    def client_is_behind(self) -> bool:
+        """Whether the client has yet to take what there is for it: then nobody waits for the backend."""
+        gate = self.desk.gates.get(self.context.client)
+        return self.backlog(self.stream_id) > 0 or (gate is not None and gate.client_is_behind())
 
     def break_off(self, error: S3Error) -> Commands:
         """End the request: cut the upstream off, tell the client if that is still possible."""
