@@ -28,7 +28,7 @@ def known(host, port, *rest, **named):
 socket.getaddrinfo = known
 STORE = dict(port={{port}}, is_tls_enabled=False, addressing_style='path', access_key='a', secret_key='b')
 config = ProxyServerConfig(
-    cos_map={{{{name.removesuffix('.test'): {{{{**STORE, 'host': name}}}} for name in NAMES}}}},
+    cos_map={{{{name.removesuffix('.test'): {{{{**STORE, 'host': name}}}} for name in (*NAMES, 'a' * 64 + '.test')}}}},
     hmac_keystore=[dict(access_key={CLIENT_KEY!r}, secret_key={CLIENT_SECRET!r})],
     validator=lambda token, bucket: True,
 )
@@ -80,3 +80,8 @@ def test_where_no_address_answers_the_operator_learns_of_each_and_the_client_of_
     while "REFUSED" not in port.output() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert any("127.0.0.2" in line and "127.0.0.4" in line for line in port.output().splitlines() if "REFUSED" in line)
+
+
+def test_a_name_that_cannot_be_one_is_a_503(port):
+    answer = ask(port.ports[0], signed(port.ports[0], "GET", f"/{'a' * 64}/key").octets)
+    assert (answer.status, answer.code) == (503, "ServiceUnavailable")
