@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from osp_gateway import __version__, configfile
+from osp_gateway.cli_explain import explain_command
 from osp_gateway.config import ConfigError, ProxyServerConfig
 from osp_gateway.mitm.serve import start_server
 
@@ -47,6 +48,9 @@ def check(file: Path) -> None:
     settings = _load(file).settings
     names = ", ".join(route.pattern for route in settings.routes) or "none"
     click.echo(f"{file}: ok ({len(settings.routes)} buckets: {names})")
+
+
+main.add_command(explain_command)
 
 
 def _load(file: Path) -> ProxyServerConfig:

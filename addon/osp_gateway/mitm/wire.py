@@ -29,20 +29,25 @@ Fields = tuple[tuple[bytes, bytes], ...]
 
 def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None) -> Arrival:
     """What arrived, as the gateway wants it: every octet as it came."""
-    request = flow.request.data
-    path, _, query = request.path.decode("latin-1").partition("?")
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.fields]
-    authority = request.authority.decode("latin-1")
-    if authority:
-        headers = _with_authority(headers, authority)
     return Arrival(
-        head=RequestHead(request.method.decode("latin-1"), path, query, tuple(headers)),
+        head=head_of(flow),
         source=str(flow.client_conn.peername[0]),
         tls=flow.client_conn.tls_established,
         default_endpoint=default_endpoint(flow),
         port=flow.client_conn.sockname[1],
         tls_subject=tls_subject,
     )
+
+
+def head_of(flow: http.HTTPFlow) -> RequestHead:
+    """The request's head, every octet as it came."""
+    request = flow.request.data
+    path, _, query = request.path.decode("latin-1").partition("?")
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.fields]
+    authority = request.authority.decode("latin-1")
+    if authority:
+        headers = _with_authority(headers, authority)
+    return RequestHead(request.method.decode("latin-1"), path, query, tuple(headers))
 
 
 def _with_authority(headers: list[tuple[str, str]], authority: str) -> list[tuple[str, str]]:

@@ -72,18 +72,20 @@ class Budget:
 class Secrets:
     """Secrets by the name of the hypothesis that brings them; nothing here is ever shown."""
 
-    __slots__ = ("_first_keys", "_values")
+    __slots__ = ("_first_keys", "_seen", "_values")
 
     def __init__(self, own: str) -> None:
         """`own` is the secret of the key that the request names; empty: not known."""
         self._values = {OWN_SECRET: own} if own else {}
         self._first_keys = {name: _octets("AWS4" + value) for name, value in self._values.items()}
+        self._seen = set(self._first_keys.values())
 
     def add(self, name: str, secret: str, start: str = "AWS4") -> bool:
         """Whether this secret was not there under another name; `start` is what the first key begins with."""
         first = _octets(start + secret)
-        if first in self._first_keys.values():
+        if first in self._seen:
             return False
+        self._seen.add(first)
         self._values[name] = secret
         self._first_keys[name] = first
         return True

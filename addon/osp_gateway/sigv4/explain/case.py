@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.encoding import Pair
@@ -12,6 +15,10 @@ from osp_gateway.sigv4.explain import attempt
 from osp_gateway.sigv4.explain.attempt import MISSING, Secrets, header_part
 from osp_gateway.sigv4.explain.knowledge import Knowledge
 from osp_gateway.sigv4.explain.reading import Sighting
+
+MAX_PLACES: Final = 16
+MAX_CHOSEN: Final = 4
+"""Of so many places, every choice is tried; of more, each alone and all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,22 @@ def query_pairs(query: str) -> tuple[Pair, ...]:
 def without_signature(query: str) -> str:
     """A raw query without the parameter that carries the signature."""
     return "&".join([piece for piece in query.split("&") if not _is_signature_name(piece.partition("=")[0])])
+
+
+def some_replaced(text: str, old: str, new: str) -> Iterator[str]:
+    """The text with all of these replaced, then with some: every choice where they are few, each one otherwise."""
+    places = [match.start() for match in re.finditer(re.escape(old), text)][:MAX_PLACES]
+    if not places:
+        return
+    yield text.replace(old, new)
+    choices = range(1, 2 ** len(places) - 1) if len(places) <= MAX_CHOSEN else (1 << n for n in range(len(places)))
+    for choice in choices:
+        kept, position = [], 0
+        for number, place in enumerate(places):
+            if choice >> number & 1:
+                kept += [text[position:place], new]
+                position = place + len(old)
+        yield "".join([*kept, text[position:]])
 
 
 def _is_signature_name(name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.claim_parts import CONTENT_SHA256, SERVICE
 from osp_gateway.sigv4.dates import MAX_EXPIRES_SECONDS, MAX_SKEW_SECONDS, iso_time, parse_amz_date
+from osp_gateway.sigv4.explain.attempt import DATE, MISSING, PAYLOAD, Parts
 from osp_gateway.sigv4.explain.case import Case
 from osp_gateway.sigv4.explain.knowledge import Cause, shown
 
@@ -21,9 +22,15 @@ _BROKEN_ZONES: Final = frozenset(
 _STREAMING: Final = "STREAMING-"
 
 
-def facts(case: Case, *, proven: bool) -> tuple[Cause, ...]:
-    """The facts of a case, those that explain most first; `proven`: the signature fits otherwise."""
-    found = [*_mechanisms(case), *_time(case), *_signed_headers(case), *_scope(case), *_body(case)]
+def facts(case: Case, signed: Parts | None) -> tuple[Cause, ...]:
+    """The facts of a case, those that explain most first.
+
+    `signed` are the parts under which the signature fits, or None where there are none.
+    """
+    parts, proven = signed or case.parts, signed is not None
+    date = parts[DATE]
+    times = _time(case, date) if proven or "x-amz-date" not in case.missing else ()
+    found = [*_mechanisms(case), *times, *_signed_headers(case), *_scope(case, date), *_body(case, parts[PAYLOAD])]
     return tuple(replace(cause, proven=proven) for cause in found)
 
 
@@ -37,22 +44,22 @@ def _mechanisms(case: Case) -> Iterator[Cause]:
         )
 
 
-def _time(case: Case) -> Iterator[Cause]:
-    signed_at = parse_amz_date(case.sighting.amz_date)
+def _time(case: Case, date: str) -> Iterator[Cause]:
+    signed_at = parse_amz_date(date)
     if signed_at is None:
-        written = shown(case.sighting.amz_date)
+        written = shown(date)
         yield Cause("date-malformed", f"The request's time is {written}; S3 wants YYYYMMDDTHHMMSSZ, in UTC.")
         return
     ahead = signed_at - case.knowledge.server_time
     if case.sighting.presigned:
         yield from _life(case, signed_at, ahead)
     elif abs(ahead) > MAX_SKEW_SECONDS:
-        yield _skew(case, ahead)
+        yield _skew(case, date, ahead)
 
 
-def _skew(case: Case, ahead: float) -> Cause:
+def _skew(case: Case, date: str, ahead: float) -> Cause:
     direction = "ahead of" if ahead > 0 else "behind"
-    times = f"signed {case.sighting.amz_date}, arrived {iso_time(case.knowledge.server_time)}"
+    times = f"signed {date}, arrived {iso_time(case.knowledge.server_time)}"
     if _is_time_zone(ahead):
         hours = f"{abs(round(ahead / 900)) / 4:g}"
         return Cause(
@@ -109,13 +116,13 @@ def _signed_headers(case: Case) -> Iterator[Cause]:
         yield Cause("signed-headers-unsorted", "SignedHeaders is not sorted, or names a header twice. Sort it.")
 
 
-def _scope(case: Case) -> Iterator[Cause]:
+def _scope(case: Case, date: str) -> Iterator[Cause]:
     sighting = case.sighting
-    if sighting.date != sighting.amz_date[:8] and parse_amz_date(sighting.amz_date) is not None:
+    if sighting.date != date[:8] and parse_amz_date(date) is not None:
         yield Cause(
             "date-slip",
             f"The day in Credential, {shown(sighting.date)}, is not that of the request's time, "
-            f"{shown(sighting.amz_date)}. Take both from the same moment, in UTC.",
+            f"{shown(date)}. Take both from the same moment, in UTC.",
         )
     if sighting.service != SERVICE:
         yield Cause(
@@ -127,21 +134,21 @@ def _scope(case: Case) -> Iterator[Cause]:
         yield Cause("signature-case", "The signature is in upper case; it must be lower-case hex.")
 
 
-def _body(case: Case) -> Iterator[Cause]:
-    signed = case.sighting.payload_hash
-    if signed is None:
+def _body(case: Case, signed: str) -> Iterator[Cause]:
+    if signed == MISSING and CONTENT_SHA256 not in case.missing:
         yield Cause(
             "header-dropped:" + CONTENT_SHA256,
             "The header x-amz-content-sha256 did not arrive. S3 requires it: send and sign it, and let it pass.",
         )
-    elif case.knowledge.body_sha256 not in (None, signed) and _is_hash(signed):
+    received = case.sighting.payload_hash or signed
+    if case.knowledge.body_sha256 not in (None, signed, received) and _is_hash(received):
         yield Cause(
             "body-altered",
             "The body is not the one that was signed: its SHA-256 differs from x-amz-content-sha256. Something on the "
             "way changes bodies (compression, line ends, character sets), or the client signs another body than it "
-            f"sends. Received: {case.knowledge.body_sha256}, signed: {shown(signed)}.",
+            f"sends. Received: {case.knowledge.body_sha256}, signed: {shown(received)}.",
         )
 
 
 def _is_hash(text: str) -> bool:
-    return text != UNSIGNED_PAYLOAD and not text.startswith(_STREAMING)
+    return text not in (UNSIGNED_PAYLOAD, MISSING) and not text.startswith(_STREAMING)

@@ -116,7 +116,9 @@ def _candidates(case: Case, name: str) -> list[str]:
     """Values that a header which did not arrive may have had."""
     if name == "host":
         known = [*case.knowledge.hosts, *case.knowledge.domains]
-        return [*(case.head.get(other) or "" for other in ("x-forwarded-host", "x-original-host")), *known, ""][:32]
+        return [*(case.head.get(other) or "" for other in ("x-forwarded-host", "x-original-host")), *known, ""][
+            :MAX_BASES
+        ]
     if name == "x-amz-date":
         return _dates(case)
     values = list(_USUAL.get(name, ()))

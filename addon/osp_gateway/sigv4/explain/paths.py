@@ -10,7 +10,7 @@ from typing import Final
 from osp_gateway.s3 import encoding
 from osp_gateway.sigv4 import canonical
 from osp_gateway.sigv4.explain.attempt import PATH, QUERY, Variant
-from osp_gateway.sigv4.explain.case import Case, lenient_path, query_pairs, without_signature
+from osp_gateway.sigv4.explain.case import Case, lenient_path, query_pairs, some_replaced, without_signature
 from osp_gateway.sigv4.explain.knowledge import Cause, shown
 
 MAX_POSITIONS: Final = 24
@@ -75,13 +75,14 @@ def _encoded_otherwise(case: Case, path: str) -> Iterator[Variant]:
     )
     for signed in (encoding.encode(path.encode("latin-1"), "/"), twice):
         yield _path("path-encoded-twice", "The client signed the path encoded once more", path, signed, advice)
-    if "%20" in path:
-        what = "A plus in the path was taken for a blank on the way"
-        yield _path("path-plus-became-blank", what, path, path.replace("%20", "%2B"), _AS_IT_CAME)
+    what = "A plus in the path was taken for a blank on the way"
+    for signed in some_replaced(path, "%20", "%2B"):
+        yield _path("path-plus-became-blank", what, path, signed, _AS_IT_CAME)
+    what = "A blank in the path was signed as %20, and came as a plus"
+    advice = "Only in a form's query is a plus a blank: write %20 in paths."
+    for signed in some_replaced(path, "%2B", "%20"):
+        yield _path("path-blank-became-plus", what, path, signed, advice)
     if "%2B" in path:
-        what = "A blank in the path was signed as %20, and came as a plus"
-        advice = "Only in a form's query is a plus a blank: write %20 in paths."
-        yield _path("path-blank-became-plus", what, path, path.replace("%2B", "%20"), advice)
         what = "A plus in the path was signed as it is"
         yield _path("path-signed-as-sent", what, path, path.replace("%2B", "+"), "Encode it as %2B when signing.")
 

@@ -10,7 +10,7 @@ from osp_gateway.s3 import encoding
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.sigv4.canonical import canonical_query
 from osp_gateway.sigv4.explain.attempt import QUERY, Variant
-from osp_gateway.sigv4.explain.case import Case
+from osp_gateway.sigv4.explain.case import Case, some_replaced
 from osp_gateway.sigv4.explain.knowledge import Cause, shown
 from osp_gateway.sigv4.presigned import AUTH_PARAMETERS
 
@@ -134,9 +134,11 @@ def _encoded_otherwise(case: Case) -> Iterator[Variant]:
     yield _query("query-double-encoded", what, case, _mapped(pairs, _once_less), _AS_IT_CAME)
     what = "A blank in the query was signed as %20, and came as a plus"
     advice = "S3 takes a plus in the query for a plus: write %20 when the request is sent, as when it is signed."
-    yield _query("query-blank-became-plus", what, case, _mapped(pairs, lambda t: t.replace("%2B", "%20")), advice)
+    for signed in _some_replaced(pairs, "%2B", "%20"):
+        yield _query("query-blank-became-plus", what, case, signed, advice)
     what = "A plus in the query was taken for a blank on the way"
-    yield _query("query-plus-became-blank", what, case, _mapped(pairs, lambda t: t.replace("%20", "%2B")), _AS_IT_CAME)
+    for signed in _some_replaced(pairs, "%20", "%2B"):
+        yield _query("query-plus-became-blank", what, case, signed, _AS_IT_CAME)
     what = "A plus stands in the query for a blank, and was signed as a plus sign"
     advice = "Write and sign a blank as %20."
     yield _query("query-plus-signed", what, case, _mapped(pairs, lambda t: t.replace("%20", "+")), advice)
@@ -210,6 +212,12 @@ def _mapped(pairs: Iterable[Pair], change: Callable[[str], str]) -> list[Pair]:
     return [(change(name), change(value)) for name, value in pairs]
 
 
+def _some_replaced(pairs: Iterable[Pair], old: str, new: str) -> Iterator[list[Pair]]:
+    written = "&".join([f"{name}={value}" for name, value in pairs])
+    for text in some_replaced(written, old, new):
+        yield [(name, value) for name, _, value in (piece.partition("=") for piece in text.split("&"))]
+
+
 def _once_less(text: str) -> str:
     if "%25" not in text:
         return text
@@ -236,7 +244,8 @@ def _text(name: str, what: str, case: Case, signed: str, advice: str) -> Variant
 def _difference(found: str, signed: str) -> tuple[str, str]:
     """The parameters that differ, or the whole queries where only their order does; never a session token."""
     ours, theirs = found.split("&"), signed.split("&")
-    only = [piece for piece in ours if piece not in set(theirs)], [piece for piece in theirs if piece not in set(ours)]
+    here, there = set(ours), set(theirs)
+    only = [piece for piece in ours if piece not in there], [piece for piece in theirs if piece not in here]
     left, right = ("&".join(map(_without_token, pieces)) for pieces in (only if any(only) else (ours, theirs)))
     return left, right
 

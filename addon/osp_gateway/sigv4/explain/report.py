@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.explain import attempt
 from osp_gateway.sigv4.explain.attempt import MISSING, Parts, header_part
 from osp_gateway.sigv4.explain.case import Case
@@ -191,8 +192,9 @@ class Redaction:
 
     __slots__ = ("_forms", "_secrets")
 
-    def __init__(self, knowledge: Knowledge) -> None:
-        known = {knowledge.secret, knowledge.secret.strip(), *knowledge.other_keys.values()}
+    def __init__(self, knowledge: Knowledge, head: RequestHead) -> None:
+        """Secrets are those that are known, and the session tokens that the request itself carries."""
+        known = {knowledge.secret, knowledge.secret.strip(), *knowledge.other_keys.values(), *_tokens(head)}
         self._secrets = sorted((s for s in known if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)
         self._forms = [form for secret in self._secrets for form in _forms(secret)]
 
@@ -230,6 +232,16 @@ class Redaction:
         for form in self._forms:
             text = text.replace(form, HIDDEN)
         return text
+
+
+def _tokens(head: RequestHead) -> Iterator[str]:
+    """Session tokens: in a header, and in the query of a presigned URL."""
+    yield from head.fields.get("x-amz-security-token", ())
+    for piece in head.query.split("&"):
+        name, _, value = piece.partition("=")
+        if "security-token" in name.lower():
+            yield value
+            yield unquote(value)
 
 
 def _forms(secret: str) -> list[str]:

@@ -48,7 +48,7 @@ def explain(head: RequestHead, knowledge: Knowledge) -> Explanation:
         head: the head as it was received.
         knowledge: the secret, and what else is known.
     """
-    redaction = Redaction(knowledge)
+    redaction = Redaction(knowledge, head)
     found = [] if _is_too_large(head) else sightings(head)[:2]
     found = [sighting for sighting in found if len(sighting.signed_headers) <= MAX_SIGNED_HEADERS]
     if not found:
@@ -79,10 +79,10 @@ def _explain(case: Case, redaction: Redaction) -> Explanation:
     judge = judge_of(case.sighting, case.knowledge, case.secrets)
     found = _search(case, judge, budget)
     if found is None:
-        causes = (*_dropped(case), *facts(case, proven=False))
+        causes = (*_dropped(case), *facts(case, None))
         return _report(case, redaction, causes, case.parts, known=False)
     causes, parts = found
-    causes = (*causes, *facts(case, proven=True))
+    causes = (*causes, *facts(case, parts))
     return _report(case, redaction, causes, parts, known=True)
 
 
@@ -130,6 +130,8 @@ def _variants(case: Case) -> list[Variant]:
         changes = tuple(variant.changes.items())
         if changes in seen or all(case.parts.get(part) == value for part, value in changes):
             continue
+        if not all(_is_octets(value) for _, value in changes):
+            continue
         seen.add(changes)
         found.append(variant)
         if len(found) >= MAX_VARIANTS:
@@ -137,12 +139,17 @@ def _variants(case: Case) -> list[Variant]:
     return found
 
 
+def _is_octets(text: str) -> bool:
+    """Whether each character stands for an octet; letters of latin-1 may have an upper case outside of it."""
+    return text.isascii() or max(text) <= "\xff"
+
+
 def _all_variants(case: Case) -> Iterator[Variant]:
     """From each family in turn, so that the likeliest of all families come first."""
     families: Iterable[Iterator[Variant]] = (
         host_variants(case),
         header_variants(case),
-        secret_variants(case),
+        iter(()) if case.knowledge.check else secret_variants(case),
         path_variants(case),
         query_variants(case),
         method_variants(case),

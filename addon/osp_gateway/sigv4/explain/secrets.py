@@ -11,6 +11,7 @@ from osp_gateway.sigv4.explain.case import Case
 from osp_gateway.sigv4.explain.knowledge import Cause, shown
 
 MAX_OTHER_KEYS: Final = 200
+MAX_PAIRED_KEYS: Final = 8
 _WHITESPACE: Final = (
     ("\n", "newline", "a line feed"),
     ("\r\n", "crlf", "a carriage return and a line feed"),
@@ -25,13 +26,19 @@ def secret_variants(case: Case) -> Iterator[Variant]:
     """The client signed with another secret than the one that is known here."""
     own = case.knowledge.secret
     if own:
-        for name, sentence, secret in _misread(own):
+        misread = sorted(_misread(own), key=lambda found: found[0] not in _LIKELY)
+        for name, sentence, secret in misread[: len(_LIKELY)]:
             if case.secrets.add(name, secret):
-                yield _variant(name, sentence, name, pairable=name in _LIKELY)
+                yield _variant(name, sentence, name)
+    yield from _other_keys(case)
+    if own:
+        for name, sentence, secret in misread[len(_LIKELY) :]:
+            if case.secrets.add(name, secret):
+                yield _variant(name, sentence, name, pairable=False)
         if case.secrets.add("without AWS4", own, start=""):
             sentence = 'The signing key was derived without "AWS4" before the secret. Put it there.'
             yield _variant("signing-key-without-aws4", sentence, "without AWS4", pairable=False)
-    yield from _other_keys(case)
+    yield from _unlike(case)
 
 
 def _misread(secret: str) -> Iterator[tuple[str, str, str]]:
@@ -84,7 +91,7 @@ def _other_keys(case: Case) -> Iterator[Variant]:
     """Whose secret is it? And were the access key and the secret swapped?"""
     named = case.sighting.access_key
     others = list(case.knowledge.other_keys.items())[:MAX_OTHER_KEYS]
-    for key, secret in others:
+    for number, (key, secret) in enumerate(others):
         if named and named == secret and case.secrets.add("keys-swapped", key):
             sentence = (
                 f"Access key and secret are swapped: the request names as its access key what is the secret of "
@@ -97,8 +104,12 @@ def _other_keys(case: Case) -> Iterator[Variant]:
                 f"{shown(key)}. Take both from one place; look for AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY in the "
                 "environment, which win over profiles."
             )
-            yield _variant("secret-of-other-key", sentence, f"other {key}")
-    if case.secrets.add("access key", named):
+            yield _variant("secret-of-other-key", sentence, f"other {key}", pairable=number < MAX_PAIRED_KEYS)
+
+
+def _unlike(case: Case) -> Iterator[Variant]:
+    """Something else stands in the secret's place."""
+    if case.secrets.add("access key", case.sighting.access_key):
         sentence = "The client signed with the access key in place of the secret."
         yield _variant("access-key-as-secret", sentence, "access key", pairable=False)
     for name, what, secret in (("secret-empty", "empty", ""), ("secret-none", 'the word "None"', "None")):

@@ -1,0 +1,68 @@
+"""Reading flow files: the S3 requests in them, as they arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mitmproxy import exceptions, http
+from mitmproxy.io import FlowReader
+
+from osp_gateway.mitm.wire import REFUSED_MARK, head_of
+from osp_gateway.s3.head import RequestHead
+
+_REFUSALS: Final = frozenset({400, 401, 403})
+
+
+class FlowFileError(Exception):
+    """A file that cannot be read; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRequest:
+    """A request from a flow file.
+
+    `body` is None where it was not kept, `arrived` is in seconds since the epoch, `port` that of the listener.
+    """
+
+    head: RequestHead
+    body: bytes | None = field(repr=False)
+    arrived: float
+    refused: bool
+    port: int | None
+
+
+def read_flows(path: Path) -> Iterator[RecordedRequest]:
+    """The HTTP requests in a flow file, in its order.
+
+    Raises:
+        FlowFileError: there is no such file, or it is none.
+    """
+    try:
+        with path.open("rb") as file:
+            for flow in FlowReader(file).stream():
+                if isinstance(flow, http.HTTPFlow):
+                    yield _recorded(flow)
+    except OSError as error:
+        raise FlowFileError(error.strerror or type(error).__name__) from None
+    except exceptions.FlowReadException as error:
+        raise FlowFileError(f"not a flow file: {error}") from None
+
+
+def _recorded(flow: http.HTTPFlow) -> RecordedRequest:
+    head = head_of(flow)
+    response = flow.response
+    refused = flow.marked == REFUSED_MARK or (response is not None and response.status_code in _REFUSALS)
+    port = next(iter(flow.client_conn.sockname[1:2]), None)
+    return RecordedRequest(head, _body(flow, head), flow.request.timestamp_start, refused, port)
+
+
+def _body(flow: http.HTTPFlow, head: RequestHead) -> bytes | None:
+    """The body where it is known in full: that of a refused or a streamed request is mostly not kept."""
+    content = flow.request.data.content
+    if content is None or "transfer-encoding" in head.fields:
+        return None
+    length = head.get("content-length") or "0"
+    return content if length == str(len(content)) else None
