@@ -32,7 +32,9 @@ CLIENT_SECRET = "client-fake-secret"
 class Running:
     """A child process whose output goes to a file."""
 
-    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+    ) -> None:
         self.log = log
         self._out = log.open("wb")
         self.process = subprocess.Popen(
@@ -41,6 +43,7 @@ class Running:
             stdout=self._out,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+            pass_fds=pass_fds,
         )
 
     def output(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from hyperframe.frame import GoAwayFrame
@@ -36,8 +37,11 @@ ANY_STREAM: Final = 2**31 - 1
 Commands = Generator[commands.Command, Any, None]
 
 
+@dataclass
 class Drain(events.Event):
-    """The gateway is about to end: a connection ends with the requests that are under way on it."""
+    """The gateway is about to end: first the client is told; then the connection ends as soon as it is idle."""
+
+    close: bool
 
 
 class ListenerLayer(layer.Layer):
@@ -114,7 +118,7 @@ class GatewayHttpLayer(HttpLayer):
                 self.connections[self.context.client] = ClientHttp1(fork, self.desk)
         try:
             if isinstance(event, Drain):
-                yield from self.announce_the_end()
+                yield from self.drain(event)
             elif isinstance(event, events.Wakeup) and event.command is self.round:
                 yield from self.look_for_stalled()
             else:
@@ -129,13 +133,13 @@ class GatewayHttpLayer(HttpLayer):
             log.exception("a client connection failed and is closed")
             yield commands.CloseConnection(self.context.client)
 
-    def announce_the_end(self) -> Commands:
-        """Tell the client to send its next requests elsewhere; what it has sent until it hears of that is served."""
-        self.ending = True
+    def drain(self, event: Drain) -> Commands:
+        """The client is to send its next requests elsewhere; what it has sent until it hears of that is served."""
+        self.ending = event.close
         client = self.connections.get(self.context.client)
         if isinstance(client, ClientHttp1):
             client.last = True
-        elif isinstance(client, Http2Server):
+        elif isinstance(client, Http2Server) and not event.close:
             yield commands.SendData(self.context.client, GoAwayFrame(0, last_stream_id=ANY_STREAM).serialize())
 
     def end_when_idle(self) -> Commands:

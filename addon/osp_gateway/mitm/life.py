@@ -51,6 +51,7 @@ class Life:
         self._open: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
         self._told = False
         self._ending: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._reload_wanted = False
         self._had_terminal = False
@@ -96,10 +97,12 @@ class Life:
 
     def stop(self) -> None:
         """Begin to end; where that has begun, end."""
+        loop = asyncio.get_running_loop()
         if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self._end())
+            self._ending = loop.create_task(self._end())
+        elif self._leaving is None:
+            self._leaving = loop.create_task(self._leave("told to end a second time"))
         else:
-            self._cut_off("told to end a second time")
             ctx.master.shutdown()
 
     def hang_up(self) -> None:
@@ -127,11 +130,8 @@ class Life:
         try:
             async with asyncio.timeout(self.grace):
                 await self._drain()
-            log.info("ending: every request was answered")
         except TimeoutError:
-            self._cut_off(f"shutdown_grace ({self.grace:g} s) is over")
-            if self._open:
-                await asyncio.wait(self._open, timeout=CUT_OFF_SECONDS)
+            await self._leave(f"shutdown_grace ({self.grace:g} s) is over")
         finally:
             ctx.master.shutdown()
 
@@ -139,6 +139,7 @@ class Life:
         proxyserver = ctx.master.addons.get("proxyserver")
         if proxyserver:
             await proxyserver.servers.update([])
+        await self._tell(Drain(close=False))
         await asyncio.sleep(SETTLE_SECONDS)
         self._told = True
         for handler in tuple(self._silent):
@@ -147,17 +148,23 @@ class Life:
                 handler.close_connection(handler.client)
             else:
                 handler.client.error = "the gateway is ending"
-        for handler in tuple(self._speaking):
-            await handler.server_event(Drain())
+        await self._tell(Drain(close=True))
         while self._open:
             await asyncio.wait(self._open)
 
-    def _cut_off(self, why: str) -> None:
+    async def _tell(self, event: Drain) -> None:
+        for handler in tuple(self._speaking):
+            await handler.server_event(event)
+
+    async def _leave(self, why: str) -> None:
+        """Cut off what is under way."""
         requests = sum(flow.live for flow in self._desk.managed)
         if self._open:
             log.warning("%s: %d requests in flight on %d connections are cut off", why, requests, len(self._open))
-        for transport in tuple(self._open.values()):
-            transport.abort()
+            for transport in self._open.values():
+                transport.abort()
+            await asyncio.wait(self._open, timeout=CUT_OFF_SECONDS)
+        ctx.master.shutdown()
 
     # The admin port
 
