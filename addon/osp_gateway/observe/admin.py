@@ -25,7 +25,7 @@ EXCHANGE_SECONDS: Final = 5.0
 """For a whole connection: the request, the answer and the time that the client takes to hang up."""
 MAX_IGNORED_OCTETS: Final = 64 * 1024
 """What a client may send after its head, so that it can read the answer before it finds the connection closed."""
-PIECE_OCTETS: Final = 4096
+PIECE_OCTETS: Final = 1024
 METHODS: Final = (b"GET", b"HEAD")
 
 
