@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 import click
 
@@ -34,8 +35,8 @@ from osp_gateway.sigv4.explain.transcript import read as read_transcript
 
 MAX_INPUT: Final = 16 * 1024 * 1024
 
-SecretOf = Callable[[str], str]
-"""The secret of an access key, or nothing where it is not known."""
+SecretOf = Callable[[str, str | None], str]
+"""The secret of an access key that came with this session token, or nothing where it is not known."""
 
 _EXAMPLES: Final = """\
 \b
@@ -134,38 +135,38 @@ def _settings(config: Path | None) -> Settings | None:
 
 def _secret_source(settings: Settings | None, variable: str | None) -> SecretOf:
     if settings is not None:
-        return _remembered(lambda access_key: _from_keystore(settings, access_key))
+        return _remembered(lambda access_key, token: _from_keystore(settings, access_key, token))
     if variable is not None:
         secret = os.environ.get(variable)
         if not secret:
             raise click.UsageError(f"the environment variable {variable} is not set.")
-        return lambda _: secret
+        return lambda _key, _token: secret
     return _remembered(_asked)
 
 
 def _remembered(ask: SecretOf) -> SecretOf:
-    """One question for each access key."""
-    known: dict[str, str] = {}
+    """One question for each access key and token."""
+    known: dict[tuple[str, str | None], str] = {}
 
-    def secret_of(access_key: str) -> str:
-        if access_key not in known:
-            known[access_key] = ask(access_key)
-        return known[access_key]
+    def secret_of(access_key: str, token: str | None) -> str:
+        if (access_key, token) not in known:
+            known[access_key, token] = ask(access_key, token)
+        return known[access_key, token]
 
     return secret_of
 
 
-def _from_keystore(settings: Settings, access_key: str) -> str:
+def _from_keystore(settings: Settings, access_key: str, token: str | None) -> str:
     keystore = Keystore(
         settings.keystore, settings.hmac_fetcher, CallableRunner(), tokens=settings.hmac_fetcher_takes_token
     )
     try:
-        return keystore.known(access_key) or asyncio.run(keystore.secret(access_key))
+        return keystore.known(access_key) or asyncio.run(keystore.secret(access_key, token))
     except S3Error:
         return ""
 
 
-def _asked(access_key: str) -> str:
+def _asked(access_key: str, _token: str | None) -> str:
     """From the terminal, without echo, also when standard input is something else."""
     try:
         with Path("/dev/tty").open("rb"):
@@ -180,17 +181,24 @@ def _asked(access_key: str) -> str:
 
 def _explain(request: _Request, settings: Settings | None, secret_of: SecretOf) -> Explanation:
     found = sightings(request.head)
-    return explain(request.head, _knowledge(request, settings, secret_of(found[0].access_key) if found else ""))
+    secret = secret_of(found[0].access_key, _token_of(request.head)) if found else ""
+    return explain(request.head, _knowledge(request, settings, secret))
+
+
+def _token_of(head: RequestHead) -> str | None:
+    """The session token, from the header or from a presigned URL."""
+    written = parse_qs(head.query).get("X-Amz-Security-Token", [None])[0]
+    return written or head.get("x-amz-security-token")
 
 
 def _knowledge(request: _Request, settings: Settings | None, secret: str) -> Knowledge:
-    keystore = settings.keystore if settings is not None else {}
+    listed = settings.keystore if settings is not None else {}
     ports = [listener.port for listener in settings.listeners] if settings is not None else []
     ports += [request.port] if request.port is not None else []
     return Knowledge(
         secret,
         request.arrived,
-        other_keys={key: pair.secret_key for key, pair in keystore.items()},
+        other_keys={key: pair.secret_key for key, pair in listed.items()},
         domains=settings.domains if settings is not None else (),
         listen_ports=tuple(port for port in ports if port),
         body_sha256=None if request.body is None else hashlib.sha256(request.body).hexdigest(),

@@ -103,6 +103,22 @@ def test_secrets_come_from_a_configuration(config: Path) -> None:
     assert "method-changed" in result.stdout
 
 
+def test_a_fetcher_is_asked_with_the_session_token(tmp_path: Path) -> None:
+    path = tmp_path / "server.py"
+    path.write_text(
+        "from osp_gateway import ProxyServerConfig\n"
+        f"def fetch(key, token): return {SECRET!r} if (key, token) == ({KEY!r}, 'fake-token') else None\n"
+        "may = lambda token, bucket: True\n"
+        "STORE = dict(host='store.example.test', access_key='fake-key', secret_key='another-fake-secret')\n"
+        "config = ProxyServerConfig(cos_map={'demo': STORE}, hmac_fetcher=fetch, validator=may)\n",
+        encoding="utf-8",
+    )
+    received = mangled("GET becomes HEAD").plus("x-amz-security-token", "fake-token")
+    result = osp("--curl", "--config", path, "--json", stdin=received.octets)
+    causes = [cause["name"] for cause in json.loads(result.stdout)["causes"]]
+    assert causes == ["method-changed", "header-added:x-amz-security-token"]
+
+
 def test_a_key_that_the_configuration_does_not_have_is_told(tmp_path: Path, config: Path) -> None:
     unknown = GET.with_changed("authorization", lambda value: value.replace(KEY, "AKIDUNKNOWN"))
     result = osp("--curl", "--config", config, stdin=unknown.octets)
