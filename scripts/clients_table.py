@@ -61,6 +61,7 @@ def document(results: Results) -> str:
     for backend in BACKENDS:
         parts += details(results, present, backend)
     parts += only_through(results, present)
+    parts += nowhere(results, present)
     parts += errors(results, present)
     if missing:
         parts += ["\n## Not installed\n", *(f"- {client}: {quoted(reason)}" for client, reason in missing.items())]
@@ -152,6 +153,25 @@ def only_through(results: Results, clients: Sequence[str]) -> list[str]:
                 if gained:
                     lines.append(f"- {client}, {store}, {title}: {', '.join(gained)}")
     return ["\n## Works only through the gateway\n", *(lines or ["Nothing."])]
+
+
+def nowhere(results: Results, clients: Sequence[str]) -> list[str]:
+    """What works neither straight nor through the gateway, in any way: whole clients with the reason, else steps."""
+    lines = []
+    for client in clients:
+        for backend, store in BACKENDS.items():
+            own = {way: one for (name, where, way), one in results.items() if (name, where) == (client, backend)}
+            seen: dict[str, set[str]] = {}
+            for one in own.values():
+                for step, found in one["steps"].items():
+                    seen.setdefault(step, set()).add(found["outcome"])
+            never = sorted(step for step, outcomes in seen.items() if "error" in outcomes and "ok" not in outcomes)
+            reason = next((one["expected_nowhere"] for one in own.values() if one.get("expected_nowhere")), "")
+            if never and not any("ok" in outcomes for outcomes in seen.values()):
+                lines.append(f"- {client}, {store}: nothing at all{f': {reason}' if reason else ''}")
+            elif never:
+                lines.append(f"- {client}, {store}: {', '.join(never)}")
+    return ["\n## Works nowhere: neither straight at the store nor through the gateway\n", *(lines or ["Nothing."])]
 
 
 def errors(results: Results, clients: Sequence[str]) -> list[str]:

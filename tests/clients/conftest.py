@@ -21,8 +21,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "verdict" in metafunc.fixturenames:
         client: Steps = metafunc.module.client
         ways = [way for way in DIRECT_WAYS if client.h2 or way != "h2"]
-        cases = [(backend, way) for backend in BACKENDS for way in ways]
-        metafunc.parametrize("verdict", cases, ids=["-".join(case) for case in cases], indirect=True)
+        marks = [pytest.mark.big] if client.big else []
+        cases = [
+            pytest.param((backend, way), id=f"{backend}-{way}", marks=marks) for backend in BACKENDS for way in ways
+        ]
+        metafunc.parametrize("verdict", cases, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -86,5 +89,7 @@ def verdict(request, backends, direct_results) -> Verdict:
     case = (client.name, name, DIRECT_WAYS[way])
     if case not in direct_results:
         direct_results[case] = run_client(client, version, file, backend, DIRECT_WAYS[way])
-    through = run_client(client, version, file, backend, way)
-    return Verdict(direct_results[case], through)
+    found = Verdict(direct_results[case], run_client(client, version, file, backend, way))
+    if wrong := found.nowhere:
+        pytest.fail(wrong)
+    return found

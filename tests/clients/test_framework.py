@@ -150,3 +150,36 @@ def test_the_same_results_make_the_same_table(results, make_table):
             (results / f"{number}.json").write_text(json.dumps(a_result(way, put="ok", zip="ok", copy="ok")))
         (results / order[0]).write_text(make_table["document"](make_table["read"](results)))
     assert (results / "tls").read_text() == (results / "direct-http").read_text()
+
+
+FAILED = {"put": {"outcome": "error", "error": "a wrong path"}}
+WORKED = {"put": {"outcome": "ok", "error": ""}}
+
+
+def verdict_of(direct, through, expected=""):
+    told = {"backend": "rclone", "way": "http", "expected_nowhere": expected}
+    return Verdict({**told, "steps": direct}, {**told, "steps": through})
+
+
+def test_a_client_that_works_nowhere_is_named_with_what_it_said():
+    assert "a wrong path" in verdict_of(FAILED, FAILED).nowhere
+
+
+def test_a_client_that_works_nowhere_for_a_reason_is_as_expected():
+    assert verdict_of(FAILED, FAILED, "the store has no ranges").nowhere == ""
+
+
+@pytest.mark.parametrize("steps", [(WORKED, FAILED), (FAILED, WORKED), (WORKED, WORKED)])
+def test_a_reason_that_no_longer_holds_is_named(steps):
+    assert verdict_of(*steps).nowhere == ""
+    assert "the store has no ranges" in verdict_of(*steps, "the store has no ranges").nowhere
+
+
+def test_the_table_names_what_works_nowhere(results, make_table):
+    for way in ("direct-http", "http"):
+        told = {"client": "a client", "version": "1", "backend": "rclone", "backend_version": "1", "way": way}
+        told |= {"steps": FAILED, "http_versions": [], "payloads": [], "expected_nowhere": "the store has no ranges"}
+        (results / f"{way}.json").write_text(json.dumps(told))
+    assert "- a client, rclone: nothing at all: the store has no ranges" in make_table["document"](
+        make_table["read"](results)
+    )

@@ -22,6 +22,9 @@ standard input and prints one line of JSON per step, as it comes, and anything e
     {"step": "put", "outcome": "ok"}
     {"step": "get", "outcome": "error", "error": "the exact error"}
     {"step": "presigned", "outcome": "not applicable", "error": "why"}
+
+A client that works nowhere shows nothing: what fails at the store as well is no regression. So the fixture `verdict`
+fails where not one step worked, straight or through the gateway, unless `expected_nowhere` says of that store why.
 """
 
 from __future__ import annotations
@@ -31,12 +34,14 @@ import importlib.util
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,6 +65,14 @@ OK, ERROR, NOT_APPLICABLE = "ok", "error", "not applicable"
 def large() -> bytes:
     """What the step `multipart` writes, and what is in the seed LARGE_SEED."""
     return random.Random(24).randbytes(LARGE_SIZE)
+
+
+def cache_folder() -> Path:
+    """Where clients that need an environment of their own are kept: OSP_CLIENT_CACHE."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "osp-clients"
+    folder = Path(os.environ.get("OSP_CLIENT_CACHE") or default)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 class NotApplicable(Exception):
@@ -128,8 +141,11 @@ class Steps:
     pip installs into an environment of its own, for packages that conflict with ours; the steps run in there.
     `h2`: whether there is a target `h2` for it, where the gateway offers HTTP/2 (the others offer HTTP/1.1 only); a
     test asserts with `verdict.http_versions` that it was used. `fresh`: each step has a process of its own, for
-    clients whose errors outlive a step. `timeout` ends a client that hangs: the steps that it did not come to are
-    errors.
+    clients whose errors outlive a step. `timeout` (seconds) ends a client that hangs: the steps that it did not come to
+    are errors. `step_timeout` (seconds, 0 for none) ends a step that hangs: the others have their turn.
+    `end` is called after the last step, for what has to be gone before the client's folders are.
+    `big`: hundreds of megabytes have to be fetched for it; its tests have the marker of that name.
+    `expected_nowhere`: of a store (rclone, rgw) on which not one step works, straight or through the gateway, why.
     """
 
     name: str
@@ -139,6 +155,10 @@ class Steps:
     h2: bool = False
     fresh: bool = False
     timeout: float = 150.0
+    step_timeout: float = 0.0
+    end: Callable[[], None] | None = None
+    big: bool = False
+    expected_nowhere: Mapping[str, str] = field(default_factory=dict)
     program: Callable[[Target], Sequence[str]] | None = None
     steps: dict[str, Callable[[Target], None]] = field(default_factory=dict)
 
@@ -205,23 +225,41 @@ def main(file: Path, target: Target) -> None:
     for name, step in client.steps.items():
         began = time.time()
         if not client.fresh:
-            _say(out, name, began, *_done(step, target))
+            _say(out, name, began, *_done(step, target, client.step_timeout))
         elif (child := os.fork()) == 0:  # nothing of the client is imported yet
-            _say(out, name, began, *_done(step, target))
+            _say(out, name, began, *_done(step, target, client.step_timeout))
             os._exit(0)
         elif status := os.waitpid(child, 0)[1]:
             _say(out, name, began, ERROR, f"the client's process ended with status {status}")
+    if client.end is not None:
+        client.end()
     os._exit(0)  # not every client's threads end
 
 
-def _done(step: Callable[[Target], None], target: Target) -> tuple[str, str]:
+def _done(step: Callable[[Target], None], target: Target, seconds: float) -> tuple[str, str]:
     try:
-        step(target)
+        with _at_most(seconds):
+            step(target)
     except NotApplicable as why:
         return NOT_APPLICABLE, str(why)
     except BaseException as failure:  # noqa: BLE001 - Rust's panics are no Exceptions
         return ERROR, described(failure)
     return OK, ""
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Break off what takes longer, in the main thread; 0 is for ever."""
+
+    def ring(number: int, frame: object) -> None:
+        raise TimeoutError(f"the step came to no end in {seconds:g} seconds")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _say(out: int, name: str, began: float, outcome: str, error: str) -> None:

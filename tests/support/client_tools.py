@@ -13,8 +13,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from support.client_steps import LARGE_SEED, LARGE_SIZE, LIST_SEEDS, SMALL, SMALL_SEED, Missing, large
-from support.clients import cache_folder
+from support.client_steps import LARGE_SEED, LARGE_SIZE, LIST_SEEDS, SMALL, SMALL_SEED, Missing, cache_folder, large
+
+FETCHING = 900
+"""Seconds that a command which fetches something may take."""
 
 
 def installed(name: str, *commands: Sequence[object], files: Mapping[str, str] | None = None) -> Path:
@@ -42,22 +44,29 @@ def _made(name: str, commands: tuple[tuple[str, ...], ...], files: tuple[tuple[s
         for file, text in files:
             (folder / file).write_text(text, encoding="utf-8")
         for command in commands:
-            if error := _failure(command, folder):
+            if error := failure(command, folder):
                 return error
         complete.write_text(wanted, encoding="utf-8")
         return folder
 
 
-def _failure(command: tuple[str, ...], folder: Path) -> str:
+def failure(command: Sequence[str], folder: Path | None = None) -> str:
+    """With what error a command that fetches something failed, in `folder`; nothing if it did not."""
+    name = Path(command[0]).name
     if shutil.which(command[0]) is None:
-        return f"{command[0]}: command not found"
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "GOBIN": str(folder)}, capture_output=True, text=True, check=False
-    )
+        return f"{name}: command not found"
+    env = {**os.environ, **({"GOBIN": str(folder)} if folder else {})}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=FETCHING, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"{name} came to no end in {FETCHING} seconds"
     if done.returncode == 0:
         return ""
-    said = done.stderr.strip() or done.stdout.strip() or f"{command[0]} ended with status {done.returncode}"
-    return re.sub(r"https?://[^\s\"']+", "URL", said)[-600:]  # which mirror was asked is this machine's affair
+    said = (done.stderr.strip() or done.stdout.strip()).decode("utf-8", "replace")
+    # Which mirror was asked is this machine's affair.
+    return re.sub(r"https?://[^\s\"']+", "URL", said)[-600:] or f"{name} ended with status {done.returncode}"
 
 
 def large_file() -> Path:

@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,8 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.io import FlowReader
 
 from support.client_backends import Backend
-from support.client_steps import ERROR, NOT_APPLICABLE, OK, Missing, Steps, Target
+from support.client_steps import ERROR, NOT_APPLICABLE, OK, Missing, Steps, Target, cache_folder
+from support.client_tools import failure
 from support.processes import REPO
 
 STEPS_MODULE = Path(__file__).parent / "client_steps.py"
@@ -68,14 +70,6 @@ REFUSED = "refused"
 def results_folder() -> Path:
     default = Path(tempfile.gettempdir()) / "osp-client-results"
     folder = Path(os.environ.get("OSP_CLIENT_RESULTS") or default)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def cache_folder() -> Path:
-    """Where clients that need an environment of their own are kept: OSP_CLIENT_CACHE."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "osp-clients"
-    folder = Path(os.environ.get("OSP_CLIENT_CACHE") or default)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -116,15 +110,15 @@ def _own_environment(requirements: tuple[str, ...]) -> Path | str:
                 [sys.executable, "-m", "venv", str(folder)],
                 [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements],
             ):
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    return (done.stderr or done.stdout).strip()[-600:]
+                if error := failure(command):
+                    return error
             (folder / "complete").touch()
         return python
 
 
 def version_of(client: Steps) -> str:
     """The version of a client; Missing, with the exact error, where it cannot be had."""
+    interpreter(client)
     if client.version is not None:
         return client.version()
     if client.venv:
@@ -165,6 +159,7 @@ def run_client(client: Steps, version: str, file: Path, backend: Backend, way: s
         "backend_version": backend.version,
         "way": way,
         "steps": steps,
+        "expected_nowhere": client.expected_nowhere.get(backend.name, ""),
         "http_versions": sorted({flow.request.http_version for flow in seen}),
         "payloads": sorted({_payload(flow) for flow in seen} - {""}),
     }
@@ -193,6 +188,7 @@ def _answers(client: Steps, file: Path, target: Target, folder: Path) -> tuple[l
         "AWS_CONFIG_FILE": str(home / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(home / "credentials"),
         "PYTHONPATH": str(STEPS_MODULE.parents[1]),
+        "OSP_CLIENT_CACHE": str(cache_folder()),  # by default it is in what is no longer the home
         **target.env,
     }
     command = (
@@ -202,14 +198,18 @@ def _answers(client: Steps, file: Path, target: Target, folder: Path) -> tuple[l
     )
     out, said = folder / "stdout", folder / "stderr"
     with out.open("wb") as stdout, said.open("wb") as stderr:
-        process = subprocess.Popen(command, cwd=home, env=env, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
+        process = subprocess.Popen(
+            command, cwd=home, env=env, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, process_group=0
+        )
         ended = ""
         try:
             process.communicate(json.dumps(dataclasses.asdict(target)).encode(), client.timeout)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
             ended = "the client came to no end"
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # with what it started: a Java machine, for instance
+                process.wait()
     text = out.read_text(encoding="utf-8", errors="replace")
     lines = [json.loads(line) for line in text.splitlines() if line.startswith('{"step"')]
     last = said.read_text(encoding="utf-8", errors="replace").strip()[-600:]
@@ -301,6 +301,19 @@ class Verdict:
             if step["outcome"] == ERROR and before["outcome"] == OK:
                 lines.append(f"{name}: works direct, but not through the gateway: {step['error']}")
         return lines
+
+    @property
+    def nowhere(self) -> str:
+        """What is wrong if not one step worked, neither direct nor through the gateway, or if one did unexpectedly."""
+        expected = self.through.get("expected_nowhere", "")
+        outcomes = [step["outcome"] for result in (self.direct, self.through) for step in result["steps"].values()]
+        where = f"on {self.through['backend']}, straight or through the gateway ({self.through['way']})"
+        if OK in outcomes:
+            return f"there are steps that work {where}, unlike what was expected: {expected}" if expected else ""
+        if expected:
+            return ""
+        said = dict.fromkeys(step["error"] for step in self.through["steps"].values() if step["error"])
+        return "\n".join([f"no step works {where}, and the client's `expected_nowhere` does not say why:", *said])
 
     @property
     def gains(self) -> list[str]:
