@@ -196,9 +196,16 @@ class OspAddon:
             self._life.watch(handler)
 
     def client_disconnected(self, client: Client) -> None:
-        """The gate knows the stream, whose last error knows the connection: weak keys alone would keep all of it."""
+        """The gate knows the stream, whose last error knows the connection: weak keys alone would keep all of it.
+
+        mitmproxy may leave the stream open when a client hangs up in the very moment in which its handshake fails.
+        """
         self._connections.leave(client.id)
         self._desk.gates.pop(client, None)
+        handler = self._handler_of(client)
+        transport = handler.transports.get(client) if handler else None
+        if transport is not None and transport.writer is not None:
+            transport.writer.close()
 
     def next_layer(self, data: layer.NextLayer) -> None:
         """Our own layers on reverse-mode HTTP listeners."""
