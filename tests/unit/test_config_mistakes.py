@@ -205,6 +205,23 @@ CONTRADICTIONS: list[tuple[Mapping[str, Any], str]] = [
     ({"validator": None}, "validator: missing"),
     ({"http_port": 6190, "https_port": 6190}, "https_port: the same as http_port"),
     ({"http_port": 0, "https_port": 0}, "https_port: the same as http_port"),
+    ({"http_port": 6190, "admin_port": 6190}, "admin_port: the same as http_port"),
+    ({"https_port": 6190, "admin_port": 6190}, "admin_port: the same as https_port"),
+    ({"admin_port": 70000}, "admin_port: "),
+    ({"admin_port": True}, "admin_port: expected a number"),
+    ({"admin_port": 1, "admin_host": "a b"}, "admin_host: expected other characters"),
+    ({"shutdown_grace": -1}, "shutdown_grace: "),
+    ({"shutdown_grace": "long"}, "shutdown_grace: "),
+    ({"client_certificates": "optional"}, "client_certificates: nothing to judge them by, expected client_ca_path"),
+    ({"client_ca_path": __file__}, "client_ca_path: without a certificate of the server's own"),
+    (
+        {"client_ca_path": "/nowhere/ca.pem", "cert_path": __file__, "key_path": __file__},
+        "client_ca_path: no such file",
+    ),
+    (
+        {"client_ca_path": __file__, "cert_path": __file__, "key_path": __file__, "client_certificates": "maybe"},
+        "client_certificates: ",
+    ),
 ]
 
 
