@@ -132,10 +132,6 @@ class _Limits(_Model):
     head_fields: _Count = DEFAULT_LIMITS.head_fields
     url_octets: _Count = DEFAULT_LIMITS.url_octets
     head_timeout: _Seconds = DEFAULT_LIMITS.head_timeout
-    min_rate: _AtLeastZero = DEFAULT_LIMITS.min_rate
-    rate_grace: _AtLeastZero = DEFAULT_LIMITS.rate_grace
-    requests_per_connection: _Count = DEFAULT_LIMITS.requests_per_connection
-    requests: _Count = DEFAULT_LIMITS.requests
     connections_per_address: Annotated[int, BeforeValidator(_not_a_bool), Field(ge=0)] = (
         DEFAULT_LIMITS.connections_per_address
     )

@@ -18,10 +18,6 @@ class Limits:
         head_fields: header fields in it.
         url_octets: its target.
         head_timeout: for a head to be complete, from its first octet or the connection's start on.
-        min_rate: octets a second that an upload must make on average, once it is older than `rate_grace`; 0: any.
-        rate_grace: for how long an upload may be as slow as it likes.
-        requests_per_connection: requests in flight at once on one connection.
-        requests: requests in flight at once in all.
         connections_per_address: connections open at once from one client address; 0: any number.
         max_chunk: a signed aws-chunked chunk.
         hold: decoded bodies of up to this size are held whole, so that checksum and hash go ahead of them.
@@ -31,10 +27,6 @@ class Limits:
     head_fields: int = 200
     url_octets: int = 16 * KIB
     head_timeout: float = 15.0
-    min_rate: float = 256.0
-    rate_grace: float = 60.0
-    requests_per_connection: int = 128
-    requests: int = 4096
     connections_per_address: int = 1024
     max_chunk: int = 16 * MIB
     hold: int = MIB
