@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from support.client_steps import NotApplicable, Steps, Target
+from support.client_tools import failure
 from support.clients import Verdict, gateway_outcome, run_client
 from support.processes import REPO
 
@@ -90,6 +91,27 @@ def test_a_client_that_hangs_has_failed(results):
     assert steps == {"start": {"outcome": "error", "error": "the client came to no end"}}
 
 
+def test_a_step_that_hangs_does_not_end_the_others_and_says_so_whatever_the_client_makes_of_it(results, tmp_path):
+    file = tmp_path / "hanging.py"
+    file.write_text(
+        "import time\n"
+        "from support.client_steps import Steps\n"
+        "client = Steps('slow', step_timeout=0.2)\n"
+        "@client.step\n"
+        "def put(target):\n"
+        "    try:\n"
+        "        time.sleep(3600)\n"
+        "    except OSError:\n"
+        "        raise ValueError('something else') from None\n"
+        "@client.step\n"
+        "def get(target):\n"
+        "    pass\n"
+    )
+    steps = run_client(Steps("slow"), "1", file, NoStore(), "direct-http")["steps"]
+    assert "TimeoutError: the step came to no end" in steps["put"]["error"]
+    assert steps["get"]["outcome"] == "ok"
+
+
 @pytest.mark.parametrize(
     ("error", "statuses", "outcome"),
     [
@@ -107,6 +129,11 @@ def test_a_client_that_hangs_has_failed(results):
 )
 def test_an_error_is_told_from_what_is_not_built_and_from_what_is_refused(error, statuses, outcome):
     assert gateway_outcome(error, statuses) == outcome
+
+
+def test_what_a_tool_said_of_its_failure_is_found_beside_colours_and_without_the_mirror(tmp_path):
+    script = "import sys; sys.stderr.write('\\033[0m'); print('\\033[1mERROR\\033[m: no http://mirror/x'); sys.exit(1)"
+    assert failure([sys.executable, "-c", script], tmp_path) == "ERROR: no URL"
 
 
 def a_result(way, **outcomes):

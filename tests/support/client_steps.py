@@ -250,9 +250,13 @@ def _done(step: Callable[[Target], None], target: Target, seconds: float) -> tup
 @contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
     """Break off what takes longer, in the main thread; 0 is for ever."""
+    late = TimeoutError(f"the step came to no end in {seconds:g} seconds")
+    rang = False
 
     def ring(number: int, frame: object) -> None:
-        raise TimeoutError(f"the step came to no end in {seconds:g} seconds")
+        nonlocal rang
+        rang = True
+        raise late
 
     signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -260,6 +264,8 @@ def _at_most(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if rang:
+            raise late  # py4j, for one, makes an error of its own of it, without a cause
 
 
 def _say(out: int, name: str, began: float, outcome: str, error: str) -> None:

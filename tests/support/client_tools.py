@@ -64,9 +64,14 @@ def failure(command: Sequence[str], folder: Path | None = None) -> str:
         return f"{name} came to no end in {FETCHING} seconds"
     if done.returncode == 0:
         return ""
-    said = (done.stderr.strip() or done.stdout.strip()).decode("utf-8", "replace")
+    said = _plain(done.stderr) or _plain(done.stdout)
     # Which mirror was asked is this machine's affair.
     return re.sub(r"https?://[^\s\"']+", "URL", said)[-600:] or f"{name} ended with status {done.returncode}"
+
+
+def _plain(said: bytes) -> str:
+    """Without colours: mvn's standard error is nothing but the end of one, its errors are in the standard output."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", said.decode("utf-8", "replace")).strip()
 
 
 def large_file() -> Path:

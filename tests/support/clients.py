@@ -232,6 +232,7 @@ VARYING = (
     (r"\b\d+(?:\.\d+)?(?:ns|us|µs|ms|s)\b", "A-WHILE"),
     (r"2~[\w-]{20,}", "UPLOAD-ID"),
     (r"0x[0-9a-f]{6,}", "ADDRESS"),
+    (r"\bcalling o\d+\.", "calling OBJECT."),
     (r"[\w./-]*/site-packages/", ""),
     (r"https?://(?!ENDPOINT)[^\s\"'<>]+", "URL"),
     (r"\s+", " "),
