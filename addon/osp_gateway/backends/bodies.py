@@ -32,7 +32,6 @@ from osp_gateway.sigv4.chunked_codecs import (
 from osp_gateway.sigv4.payload import BodyCodec, HeldBody, codec_for
 from osp_gateway.sigv4.sign import Signed
 
-_AWS_SUFFIXES: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _OBJECT_CHECKSUMS: Final = frozenset({"CompleteMultipartUpload"})
 """Operations whose checksum headers are about the object that comes into being, not about their own body."""
 _CODING_HEADERS: Final = frozenset({"content-encoding", "content-length", DECODED_LENGTH, TRAILER})
@@ -126,7 +125,7 @@ def resolve_mode(mode: PayloadMode, endpoint: Endpoint, credentials: Credentials
         return "plain"
     if mode != "auto":
         return mode
-    return "same" if endpoint.host.endswith(_AWS_SUFFIXES) else "plain"
+    return "same" if endpoint.is_aws else "plain"
 
 
 def _plain(request: BodyRequest, headers: list[Header], signer: Signer) -> BodyPlan:

@@ -35,7 +35,6 @@ _AWS_HOST: Final = re.compile(
     r"(?P<before>(?:[a-z0-9.-]+\.)?s3(?:-fips)?)(?P<kind>[.-](?:dualstack\.|fips\.)?)(?P<region>[a-z]{2}(?:-[a-z]+)+-\d+)"
     r"(?P<after>\.amazonaws\.com(?:\.cn)?)"
 ).fullmatch
-_AWS_SUFFIXES: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _AWS_ANYWHERE: Final = "s3.amazonaws.com"
 
 
@@ -82,8 +81,8 @@ def in_region(destination: Destination, region: str) -> Destination | None:
     if not _REGION(region) or region == destination.region:
         return None
     host: str | None = destination.endpoint.host
-    if host is not None and host.endswith(_AWS_SUFFIXES):
-        host = _aws_host(host, region)
+    if destination.endpoint.is_aws:
+        host = _aws_host(destination.endpoint.host, region)
     if host is None:
         return None
     return replace(destination, endpoint=replace(destination.endpoint, host=host), region=region)
@@ -101,7 +100,7 @@ def _aws_host(host: str, region: str) -> str | None:
 
 def _service(endpoint: Endpoint) -> Endpoint:
     """What the endpoints of all regions have in common."""
-    if not endpoint.host.endswith(_AWS_SUFFIXES):
+    if not endpoint.is_aws:
         return endpoint
     match = _AWS_HOST(endpoint.host)
     return replace(endpoint, host=f"{match['before']}.*{match['after']}" if match else endpoint.host)

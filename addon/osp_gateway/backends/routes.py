@@ -47,6 +47,11 @@ class Endpoint:
     tls: bool
 
     @property
+    def is_aws(self) -> bool:
+        """Whether this is a service of AWS itself."""
+        return self.host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+    @property
     def authority(self) -> str:
         """The Host header's value: the port is left out where it is the scheme's own."""
         return authority(self.host, self.port, self.tls)

@@ -9,7 +9,7 @@ from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.head import Header
 from osp_gateway.sigv4.aws_chunked import MODES
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
-from osp_gateway.sigv4.sign import Signed, sign_head, sign_head_asymmetric
+from osp_gateway.sigv4.sign import Signed, sign_head
 
 
 def unsigned(headers: list[Header], payload_hash: str) -> Signed:  # noqa: ARG001 - nothing is signed
@@ -43,18 +43,6 @@ class KeySigner:
     def __call__(self, headers: list[Header], payload_hash: str) -> Signed:
         """The headers with a signature of this moment: of SigV4A where the chunks of the body are signed so."""
         mode = MODES.get(payload_hash)
-        if mode is not None and mode.signature == "ecdsa":
-            return sign_head_asymmetric(
-                method=self.method,
-                path=self.path,
-                query=self.query,
-                headers=headers,
-                payload_hash=payload_hash,
-                pair=self.pair,
-                region_set=self.region,
-                now=self.clock(),
-                keys=self.keys,
-            )
         return sign_head(
             method=self.method,
             path=self.path,
@@ -65,4 +53,5 @@ class KeySigner:
             region=self.region,
             now=self.clock(),
             keys=self.keys,
+            asymmetric=mode is not None and mode.signature == "ecdsa",
         )

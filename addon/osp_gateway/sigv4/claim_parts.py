@@ -177,3 +177,12 @@ def _unsigned(names: str) -> S3Error:
         "There were headers present in the request which were not signed",
         details={"HeadersNotSigned": names},
     )
+
+
+def two_mechanisms() -> S3Error:
+    """The error for a request that is signed in more than one way."""
+    return S3Error(
+        "InvalidArgument",
+        "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
+        "parameter or the Authorization header should be specified",
+    )

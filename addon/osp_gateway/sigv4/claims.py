@@ -23,6 +23,7 @@ from osp_gateway.sigv4.claim_parts import (
     check_signature_form,
     parse_credential,
     signed_headers,
+    two_mechanisms,
 )
 from osp_gateway.sigv4.dates import header_date, no_date, parse_amz_date, refuse_skewed
 from osp_gateway.sigv4.presigned import AUTH_PARAMETERS_LOWER, read_presigned
@@ -56,11 +57,7 @@ def read(head: RequestHead, query: tuple[Pair, ...], now: float) -> Claim | None
     if authorization is None:
         return read_presigned(head, query, now) if presigned else None
     if presigned:
-        raise S3Error(
-            "InvalidArgument",
-            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
-            "parameter or the Authorization header should be specified",
-        )
+        raise two_mechanisms()
     if any(name.startswith("x-amz-") for name in names):
         raise S3Error("InvalidArgument", "x-amz-* query parameters belong to presigned requests only.")
     return _read_header(head, authorization, query, now)

@@ -65,6 +65,7 @@ def sign_head(
     region: str,
     now: float,
     keys: SigningKeys,
+    asymmetric: bool = False,
 ) -> Signed:
     """The headers with `x-amz-date`, `x-amz-content-sha256`, the session token and `Authorization` added.
 
@@ -75,11 +76,14 @@ def sign_head(
         headers: lower-case names with their values, `host` among them, none of those that are added here.
         payload_hash: hex SHA-256 of the body or a literal such as `UNSIGNED-PAYLOAD`.
         pair: the key pair to sign with.
-        region: the region of the credential scope.
+        region: the region of the credential scope; where asymmetric, the set of regions, joined by commas.
         now: seconds since the epoch.
         keys: derived signing keys.
+        asymmetric: with SigV4A: "AWS Signature Version 4A" in the IAM user guide.
     """
     date = amz_date(now)
+    if asymmetric:
+        return _sign_asymmetric(method, path, query, headers, payload_hash, pair, region, date, keys)
     scope = f"{date[:8]}/{region}/{SERVICE}/{canonical.TERMINATOR}"
     headers, signed, request = _head_to_sign(method, path, query, headers, payload_hash, pair, date)
     signing_key = keys.get(pair.secret_key, date[:8], region)
@@ -88,8 +92,7 @@ def sign_head(
     return Signed(headers, partial(HmacChain, signing_key, date, scope, value))
 
 
-def sign_head_asymmetric(
-    *,
+def _sign_asymmetric(
     method: str,
     path: str,
     query: tuple[Pair, ...],
@@ -97,15 +100,9 @@ def sign_head_asymmetric(
     payload_hash: str,
     pair: KeyPair,
     region_set: str,
-    now: float,
+    date: str,
     keys: SigningKeys,
 ) -> Signed:
-    """As `sign_head`, with SigV4A: "AWS Signature Version 4A" in the IAM user guide.
-
-    Args:
-        region_set: the regions that the signature is for, joined by commas; `*` for all.
-    """
-    date = amz_date(now)
     scope = f"{date[:8]}/{SERVICE}/{canonical.TERMINATOR}"
     headers = [*headers, (REGION_SET, region_set)]
     headers, signed, request = _head_to_sign(method, path, query, headers, payload_hash, pair, date)

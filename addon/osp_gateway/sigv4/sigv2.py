@@ -26,7 +26,7 @@ from osp_gateway.s3.address import AddressingStyle, Resource, Scope
 from osp_gateway.s3.encoding import Pair, decode
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import RequestHead, is_broken
-from osp_gateway.sigv4.claim_parts import SECURITY_TOKEN
+from osp_gateway.sigv4.claim_parts import SECURITY_TOKEN, two_mechanisms
 from osp_gateway.sigv4.dates import (
     MAX_EXPIRES_SECONDS,
     MAX_SKEW_SECONDS,
@@ -173,11 +173,7 @@ def read(head: RequestHead, query: tuple[Pair, ...], now: float) -> V2Claim | No
     if not in_header and not presigned:
         return None
     if _is_mixed(authorization, names):
-        raise S3Error(
-            "InvalidArgument",
-            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
-            "parameter or the Authorization header should be specified",
-        )
+        raise two_mechanisms()
     _refuse_repeated(query)
     if authorization is None:
         _refuse_unsigned(without_authentication(query))
