@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
 CALL_TIMEOUT_SECONDS: Final = 5.0
 MAX_CONCURRENT_CALLS: Final = 64
+FAILURES_IN_A_ROW: Final = 10
+REST_SECONDS: Final = 5.0
 
 
 class CallTimeout(Exception):
@@ -84,6 +87,46 @@ class CallableRunner:
             self._places.release()
             raise
         return await done
+
+
+class CircuitBreaker:
+    """Gives something that fails a rest: after so many failures in a row, nobody asks it for a while.
+
+    Then one caller may try; whether that works decides for the others. Meant for failures that no single client can
+    bring about at will: time limits and broken connections. An error about one request is none of them.
+    """
+
+    def __init__(
+        self,
+        failures: int = FAILURES_IN_A_ROW,
+        rest: float = REST_SECONDS,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Rest for `rest` seconds after that many `failures`; `timer` gives seconds."""
+        self._most = failures
+        self._rest = rest
+        self._timer = timer
+        self._failures = 0
+        self._asleep_until = 0.0
+
+    def closed(self) -> bool:
+        """Whether it may be asked. After a rest, this is so for one caller until it is known how that went."""
+        if self._failures < self._most:
+            return True
+        now = self._timer()
+        if now < self._asleep_until:
+            return False
+        self._asleep_until = now + self._rest
+        return True
+
+    def worked(self) -> None:
+        """It answered."""
+        self._failures = 0
+
+    def failed(self) -> None:
+        """It did not."""
+        self._failures += 1
+        self._asleep_until = self._timer() + self._rest
 
 
 async def _contained(awaitable: Any) -> Any:

@@ -11,20 +11,18 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from osp_gateway.access.authorizer import (
-    AccessRequest,
-    AllOf,
-    Authorizer,
-    Decision,
-    KeyBuckets,
-    ValidatorAuthorizer,
-)
+from osp_gateway.access.authorizer import AccessRequest, Authorizer, Decision
+from osp_gateway.access.compose import unanimous
+from osp_gateway.access.identity import NOBODY, Identity, of_key
+from osp_gateway.access.key_buckets import KeyBuckets
 from osp_gateway.access.keystore import Keystore
 from osp_gateway.access.presign import PresignUses
+from osp_gateway.access.validator import ValidatorAuthorizer
+from osp_gateway.backends.batches import written_plan
 from osp_gateway.backends.bodies import BodyPlan, BodyRecipe, BodyRequest, Signer, resolve_mode
 from osp_gateway.backends.credentials import BackendCredentials
 from osp_gateway.backends.iam import HttpPost, IamTokens
@@ -71,7 +69,7 @@ from osp_gateway.questions import (
 )
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import AddressingStyle, Resource, Scope, locate, object_in
-from osp_gateway.s3.batch import MAX_BODY_OCTETS, ObjectName, read_delete
+from osp_gateway.s3.batch import MAX_BODY_OCTETS, ObjectName, delete_result, denied_entries, read_delete
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable, is_form
@@ -134,7 +132,7 @@ class _Case:
 class _Identified:
     """A request whose sender is known, or known to be nobody."""
 
-    token: str
+    identity: Identity
     claim: Claim | None
     query: tuple[Pair, ...]
     hoisted: Mapping[str, str]
@@ -143,6 +141,11 @@ class _Identified:
     anonymous: bool = False
     presigned: tuple[str, float] | None = field(default=None, repr=False)
     """A presigned URL's signature, and when it expires in seconds since the epoch."""
+
+    @property
+    def token(self) -> str:
+        """The access key, empty for nobody."""
+        return self.identity.access_key
 
 
 class Gateway:
@@ -220,9 +223,15 @@ class Gateway:
         bucket = resource.bucket or ROOT
         route = (self._routes.catch_all if not resource.bucket else None) or self._routes.find(bucket)
         request = about_request(
-            case.arrival, identified.token, resource, operation.name, identified.query, identified.hoisted
+            case.arrival,
+            identified.identity,
+            resource,
+            operation.name,
+            identified.query,
+            identified.hoisted,
+            route.ttl,
         )
-        await self._authorize(case, request, route)
+        await self._authorize(case, request)
         source = await self._copy_source(case, identified, operation, route)
         self._count_presigned_use(identified)
         destination = self._regions.place(
@@ -235,7 +244,7 @@ class Gateway:
         signer = await self._signer(head.method, path, identified, destination, credentials)
         batch = None
         if operation.name == DELETE_OBJECTS:
-            batch = Batch(head, request, route.ttl, destination.style)
+            batch = Batch(head, request, destination.style)
         recipe = BodyRecipe(
             BodyRequest(
                 identified.payload_hash,
@@ -287,7 +296,8 @@ class Gateway:
         refuse_path_like(upload.key, AddressingStyle.PATH)  # whatever the style: the key is no part of the URL
         target = object_in(pending.resource, upload.key)
         route = self._routes.find(bucket)
-        await self._authorize(case, about_form(case.arrival, claim.access_key, target, upload.headers), route)
+        identity = of_key(claim.access_key)
+        await self._authorize(case, about_form(case.arrival, identity, target, upload.headers, route.ttl))
         destination = self._regions.place(self._routes.destination(route, bucket, case.arrival.default_endpoint))
         case.upstream = f"{destination.authority} ({destination.bucket})"
         pair = await self._credentials.get(route, claim.access_key, bucket)
@@ -311,30 +321,46 @@ class Gateway:
         """Take what a backend said about the region of a bucket; see `Regions.learn`."""
         return self._regions.learn(destination, region)
 
-    async def judge_batch(self, forward: Forward, body: bytes) -> Refusal | None:
-        """Decide about the keys of a batch by its body; None where all of them are allowed. Never raises."""
+    async def judge_batch(self, forward: Forward, body: bytes) -> Forward | Reply | Refusal:
+        """Decide about the keys of a batch by its body: those that are denied are left out. Never raises."""
         assert forward.batch is not None
         head = forward.batch.head
         try:
-            await self._authorize_keys(forward.batch, read_delete(body))
+            return await self._decide_batch(forward, forward.batch, body)
         except S3Error as error:
             return refuse(forward.verdict, error, head, self._settings.server_name)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in our code is a refusal
             failure = _our_failure(forward.verdict.request_id, error)
             return refuse(forward.verdict, failure, head, self._settings.server_name)
-        return None
 
-    async def _authorize_keys(self, batch: Batch, objects: tuple[ObjectName, ...]) -> None:
-        """Each key as the DeleteObject that it would be alone; one denial refuses the batch."""
+    async def _decide_batch(self, forward: Forward, batch: Batch, body: bytes) -> Forward | Reply:
+        asked = read_delete(body)
+        denied = await self._denied_keys(batch, asked.objects)
+        if not denied:
+            return forward
+        allowed = tuple(name for name in asked.objects if name not in denied)
+        some = f"{len(denied)} of {len(asked.objects)} keys denied, {next(iter(denied.items()))[1]}"
+        verdict = replace(forward.verdict, allowed=bool(allowed), reason=f"{forward.verdict.reason}; {some}")
+        entries = denied_entries(name for name in asked.objects if name in denied)
+        if not allowed:
+            answer = delete_result(entries)
+            return Reply(verdict, 200, own_headers(self._settings.server_name, verdict.request_id, len(answer)), answer)
+        assert forward.recipe is not None
+        plan = written_plan(forward.recipe, replace(asked, objects=allowed).document())
+        return replace(forward, verdict=verdict, plan=plan, recipe=None, entries=entries)
+
+    async def _denied_keys(self, batch: Batch, objects: tuple[ObjectName, ...]) -> Mapping[ObjectName, str]:
+        """Which objects may not be deleted, and why: each is judged as the DeleteObject that it would be alone."""
+        denied: dict[ObjectName, str] = {}
         for name in objects:
             refuse_path_like(name.key, batch.style)
         for start in range(0, len(objects), KEYS_AT_A_TIME):
             group = objects[start : start + KEYS_AT_A_TIME]
-            requests = [about_batch_key(batch.request, name) for name in group]
-            decisions = await asyncio.gather(*(self._authorizer.decide(r, batch.ttl) for r in requests))
+            decisions = await asyncio.gather(*(self._authorizer(about_batch_key(batch.request, n)) for n in group))
             for name, decision in zip(group, decisions, strict=True):
                 if not decision.allowed:
-                    raise S3Error.access_denied(reason=f"{name.key!r} in the batch: {decision.reason}")
+                    denied[name] = f"{name.key!r}: {decision.reason}"
+        return denied
 
     # 1 parse
 
@@ -370,7 +396,7 @@ class Gateway:
         case.who = claim.access_key
         secret = await self._keystore.secret(claim.access_key, claim.session_token)
         verify(claim, head, resource.canonical_path, secret, self._signing_keys)
-        return _identified(claim.access_key, claim, query, claim.payload_hash, secret)
+        return _identified(of_key(claim.access_key), claim, query, claim.payload_hash, secret)
 
     async def _identify_v2(
         self, case: _Case, resource: Resource, query: tuple[Pair, ...], claim: V2Claim
@@ -382,7 +408,7 @@ class Gateway:
         sigv2.verify(claim, head, resource, query, secret)
         payload_hash = head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
         plain = sigv2.without_authentication(query) if claim.expires_at is not None else query
-        identified = _Identified(claim.access_key, None, plain, NOTHING, payload_hash)
+        identified = _Identified(of_key(claim.access_key), None, plain, NOTHING, payload_hash)
         if claim.expires_at is not None:
             identified.presigned = claim.signature, claim.expires_at
         return identified
@@ -393,7 +419,7 @@ class Gateway:
             raise S3Error.access_denied(reason="the request is not signed")
         case.who = "anonymous"
         payload_hash = case.arrival.head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
-        nobody = _identified("", None, query, payload_hash)
+        nobody = _identified(NOBODY, None, query, payload_hash)
         nobody.anonymous = True
         return nobody
 
@@ -406,7 +432,7 @@ class Gateway:
             claim = None
         case.who = f"{claim.access_key} (unverified)" if claim else "anonymous (unverified)"
         payload_hash = claim.payload_hash if claim else head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
-        return _identified(claim.access_key if claim else "", claim, query, payload_hash)
+        return _identified(of_key(claim.access_key) if claim else NOBODY, claim, query, payload_hash)
 
     # 3 name it
 
@@ -425,11 +451,12 @@ class Gateway:
 
     # 4 authorize
 
-    async def _authorize(self, case: _Case, request: AccessRequest, route: BucketRoute) -> None:
-        decision: Decision = await self._authorizer.decide(request, route.ttl)
+    async def _authorize(self, case: _Case, request: AccessRequest) -> Decision:
+        decision = await self._authorizer(request)
         case.cached, case.reason = decision.cached, decision.reason
         if not decision.allowed:
             raise S3Error.access_denied(reason=decision.reason)
+        return decision
 
     async def _copy_source(
         self, case: _Case, identified: _Identified, operation: Operation, target: BucketRoute
@@ -443,7 +470,7 @@ class Gateway:
         source = read_copy_source(written)
         route = self._routes.find(source.bucket)
         target_decision = case.cached, case.reason
-        await self._authorize(case, about_copy_source(case.arrival, identified.token, source), route)
+        await self._authorize(case, about_copy_source(case.arrival, identified.identity, source, route.ttl))
         case.cached, case.reason = case.cached and target_decision[0], target_decision[1]
         default = case.arrival.default_endpoint
         destination = self._routes.destination(route, source.bucket, default)
@@ -455,8 +482,8 @@ class Gateway:
         """The configured buckets that this caller may list."""
         allowed = []
         for name in self._routes.names:
-            request = about_listing(case.arrival, identified.token, name)
-            decision = await self._authorizer.decide(request, self._routes.find(name).ttl)
+            request = about_listing(case.arrival, identified.identity, name, self._routes.find(name).ttl)
+            decision = await self._authorizer(request)
             if decision.allowed:
                 allowed.append(name)
         self._count_presigned_use(identified)
@@ -520,20 +547,20 @@ def _authorizer(settings: Settings, runner: CallableRunner) -> Authorizer:
         parts.append(KeyBuckets(settings.key_buckets, others=settings.validator is not None))
     if settings.validator is not None:
         parts.append(ValidatorAuthorizer(settings.validator, settings.validator_takes_request, runner))
-    return parts[0] if len(parts) == 1 else AllOf(parts)
+    return parts[0] if len(parts) == 1 else unanimous(*parts)
 
 
 def _identified(
-    token: str, claim: Claim | None, query: tuple[Pair, ...], payload_hash: str, secret: str | None = None
+    identity: Identity, claim: Claim | None, query: tuple[Pair, ...], payload_hash: str, secret: str | None = None
 ) -> _Identified:
     """With a presigned URL's headers taken out of its query."""
     if claim is not None and claim.expires is None:
-        return _Identified(token, claim, query, NOTHING, payload_hash, secret)
+        return _Identified(identity, claim, query, NOTHING, payload_hash, secret)
     plain = without_authentication(query)
     hoisted = hoisted_headers(plain)
     if hoisted:
         plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
-    identified = _Identified(token, claim, plain, hoisted, payload_hash, secret)
+    identified = _Identified(identity, claim, plain, hoisted, payload_hash, secret)
     if claim is not None and claim.expires is not None:
         identified.presigned = claim.signature, (parse_amz_date(claim.amz_date) or 0) + claim.expires
     return identified

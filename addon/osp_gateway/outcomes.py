@@ -66,7 +66,6 @@ class Batch:
 
     head: RequestHead
     request: AccessRequest
-    ttl: float
     style: AddressingStyle
 
 
@@ -88,6 +87,8 @@ class Forward:
     batch: Batch | None = None
     recipe: BodyRecipe | None = field(default=None, repr=False)
     """Where there is none, as for forms, the request cannot be made again."""
+    entries: str = field(default="", repr=False)
+    """Elements that the answer to a batch is to have besides the store's own."""
 
     @property
     def body(self) -> BodyCodec:

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from osp_gateway.access.authorizer import NOISE, AccessRequest, visible_headers
+from osp_gateway.access.identity import Identity
 from osp_gateway.backends.rewrite import CopySource
 from osp_gateway.outcomes import Arrival
 from osp_gateway.s3 import encoding
@@ -29,25 +30,27 @@ _OF_THE_FORM: Final = frozenset({"content-length", "content-type"})
 
 def about_request(
     arrival: Arrival,
-    token: str,
+    identity: Identity,
     resource: Resource,
     operation: str,
     query: tuple[Pair, ...],
     hoisted: Mapping[str, str],
+    ttl: float,
 ) -> AccessRequest:
     """The request itself.
 
     Args:
         arrival: as it came.
-        token: the client's access key; empty for nobody.
+        identity: who sent it.
         resource: what it is about.
         operation: S3's name of it.
         query: canonically encoded pairs, without authentication.
         hoisted: headers that came in the query.
+        ttl: for how many seconds decisions about the bucket may be kept.
     """
     headers = visible_headers(arrival.head)
     return AccessRequest(
-        token=token,
+        token=identity.access_key,
         bucket=resource.bucket or ROOT,
         method=arrival.head.method,
         path=resource.canonical_path,
@@ -57,13 +60,16 @@ def about_request(
         key=resource.key,
         source=arrival.source,
         tls_subject=arrival.tls_subject,
+        identity=identity,
+        tls=arrival.tls,
+        ttl=ttl,
     )
 
 
-def about_copy_source(arrival: Arrival, token: str, source: CopySource) -> AccessRequest:
+def about_copy_source(arrival: Arrival, identity: Identity, source: CopySource, ttl: float) -> AccessRequest:
     """The read that a copy contains."""
     return AccessRequest(
-        token=token,
+        token=identity.access_key,
         bucket=source.bucket,
         method="GET",
         path="/" + encoding.encode(f"{source.bucket}/{source.key}".encode(), "/"),
@@ -73,13 +79,16 @@ def about_copy_source(arrival: Arrival, token: str, source: CopySource) -> Acces
         key=source.key,
         source=arrival.source,
         tls_subject=arrival.tls_subject,
+        identity=identity,
+        tls=arrival.tls,
+        ttl=ttl,
     )
 
 
-def about_listing(arrival: Arrival, token: str, bucket: str) -> AccessRequest:
+def about_listing(arrival: Arrival, identity: Identity, bucket: str, ttl: float) -> AccessRequest:
     """Whether a bucket may be listed, and so be shown in the list of buckets."""
     return AccessRequest(
-        token=token,
+        token=identity.access_key,
         bucket=bucket,
         method="GET",
         path=f"/{bucket}",
@@ -89,6 +98,9 @@ def about_listing(arrival: Arrival, token: str, bucket: str) -> AccessRequest:
         key="",
         source=arrival.source,
         tls_subject=arrival.tls_subject,
+        identity=identity,
+        tls=arrival.tls,
+        ttl=ttl,
     )
 
 
@@ -104,12 +116,14 @@ def about_batch_key(batch: AccessRequest, name: ObjectName) -> AccessRequest:
     )
 
 
-def about_form(arrival: Arrival, token: str, target: Resource, fields: Mapping[str, str]) -> AccessRequest:
+def about_form(
+    arrival: Arrival, identity: Identity, target: Resource, fields: Mapping[str, str], ttl: float
+) -> AccessRequest:
     """A form as the upload that it is; its fields stand where a PutObject has its headers."""
     visible = {name: value for name, value in visible_headers(arrival.head).items() if name not in _OF_THE_FORM}
     visible.update((name, value) for name, value in fields.items() if name not in NOISE)
     return AccessRequest(
-        token=token,
+        token=identity.access_key,
         bucket=target.bucket,
         method="POST",
         path=target.canonical_path,
@@ -119,6 +133,9 @@ def about_form(arrival: Arrival, token: str, target: Resource, fields: Mapping[s
         key=target.key,
         source=arrival.source,
         tls_subject=arrival.tls_subject,
+        identity=identity,
+        tls=arrival.tls,
+        ttl=ttl,
     )
 
 

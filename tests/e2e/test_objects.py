@@ -200,12 +200,24 @@ def test_a_batch_does_not_delete_what_may_not_be_deleted_one_by_one(s3, direct, 
     direct.put_object(Bucket="demo", Key=key, Body=b"x")
     with pytest.raises(ClientError, match="AccessDenied"):
         s3.delete_object(Bucket="demo", Key=key)
-    try:
-        answer = s3.delete_objects(Bucket="demo", Delete={"Objects": [{"Key": key}]})
-        assert not answer.get("Deleted")
-    except ClientError as error:
-        assert error.response["Error"]["Code"] in ("AccessDenied", "NotImplemented")
+    answer = s3.delete_objects(Bucket="demo", Delete={"Objects": [{"Key": key}]})
+    assert not answer.get("Deleted")
+    assert [(error["Key"], error["Code"]) for error in answer["Errors"]] == [(key, "AccessDenied")]
     assert direct.get_object(Bucket="demo", Key=key)["Body"].read() == b"x"
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_keys_of_a_batch_that_may_be_deleted_are(s3, direct, prefix, quiet):
+    """AWS: denied keys come back as errors, while the others are deleted."""
+    free, denied = [f"{prefix}{name}" for name in ("a", "<&> ü")], [f"denied/{prefix}{name}" for name in "cd"]
+    for key in free + denied:
+        direct.put_object(Bucket="demo", Key=key, Body=b"x")
+    batch = {"Objects": [{"Key": key} for key in (denied[0], *free, denied[1])], "Quiet": quiet}
+    answer = s3.delete_objects(Bucket="demo", Delete=batch)
+    assert sorted(entry["Key"] for entry in answer.get("Deleted", [])) == ([] if quiet else sorted(free))
+    assert [(error["Key"], error["Code"]) for error in answer["Errors"]] == [(key, "AccessDenied") for key in denied]
+    assert not direct.list_objects_v2(Bucket="demo", Prefix=prefix).get("Contents")
+    assert len(direct.list_objects_v2(Bucket="demo", Prefix=f"denied/{prefix}")["Contents"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def addresses(data: bytes) -> None:
 def delete_objects(data: bytes) -> None:
     """The body of DeleteObjects."""
     with _refusals():
-        names = read_delete(data)
+        names = read_delete(data).objects
         assert 1 <= len(names) <= MAX_OBJECTS
         assert all(name.key for name in names)
         assert sum(len(name.key) for name in names) <= len(data) <= MAX_BODY_OCTETS

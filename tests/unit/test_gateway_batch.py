@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import zlib
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
-from osp_gateway.outcomes import Forward, Refusal
+from osp_gateway.outcomes import Forward, Refusal, Reply
+from osp_gateway.s3.batch import delete_result, read_delete
 from osp_gateway.s3.errors import S3Error
-from support.heads import CLIENT, SOURCE, STORE, Bench, Validator, signed_head
+from osp_gateway.s3.xml import NAMESPACE
+from support.heads import CLIENT, SOURCE, STORE, Bench, Validator, assert_botocore_agrees, header, signed_head
 
 
 def document(*keys: str) -> bytes:
     return ("<Delete>" + "".join(f"<Object><Key>{key}</Key></Object>" for key in keys) + "</Delete>").encode()
 
 
-async def judged(body: bytes, answer: Any = True, target: str = "/demo?delete") -> tuple[Refusal | None, Validator]:
+async def judged(
+    body: bytes, answer: Any = True, target: str = "/demo?delete"
+) -> tuple[Forward | Reply | Refusal, Validator]:
     bench = Bench(validator=Validator(answer))
     forward = await bench.forward(signed_head("POST", target, body=body))
     assert forward.body.feed(body) == b""
@@ -23,8 +31,8 @@ async def judged(body: bytes, answer: Any = True, target: str = "/demo?delete") 
 
 
 async def test_every_key_is_asked_about() -> None:
-    refusal, validator = await judged(document("a", "b c", "d/e"))
-    assert refusal is None
+    outcome, validator = await judged(document("a", "b c", "d/e"))
+    assert isinstance(outcome, Forward)
     batch, *keys = validator.asked
     assert (batch.operation, batch.bucket, batch.key) == ("DeleteObjects", "demo", "")
     assert [(r.operation, r.method, r.bucket, r.key, r.path) for r in keys] == [
@@ -41,33 +49,73 @@ async def test_a_version_is_shown_to_the_validator() -> None:
     assert dict(validator.asked[1].query) == {"versionId": "v1"}
 
 
+def denied_keys(answer: bytes) -> list[tuple[str | None, str | None]]:
+    errors = ElementTree.fromstring(answer).findall(f"{{{NAMESPACE}}}Error")
+    return [(error.findtext(f"{{{NAMESPACE}}}Key"), error.findtext(f"{{{NAMESPACE}}}Code")) for error in errors]
+
+
 @pytest.mark.parametrize("position", [0, 1, 40, 99])
-async def test_one_denied_key_refuses_the_batch(position: int) -> None:
-    refusal, _ = await judged(document(*(f"k{n}" for n in range(100))), lambda request: request.key != f"k{position}")
-    assert refusal is not None
-    assert (refusal.error.code, refusal.verdict.allowed) == ("AccessDenied", False)
+async def test_a_denied_key_is_left_out_and_answered_here(position: int) -> None:
+    keys = [f"k{n}" for n in range(100)]
+    outcome, _ = await judged(document(*keys), lambda request: request.key != f"k{position}")
+    assert isinstance(outcome, Forward)
+    body = outcome.body.finish()
+    assert [name.key for name in read_delete(body).objects] == [key for key in keys if key != f"k{position}"]
+    assert denied_keys(delete_result(outcome.entries)) == [(f"k{position}", "AccessDenied")]
+    assert header(outcome, "content-length") == str(len(body))
+    assert header(outcome, "content-md5") == base64.b64encode(hashlib.md5(body).digest()).decode()
+    assert header(outcome, "x-amz-content-sha256") == hashlib.sha256(body).hexdigest()
+    assert_botocore_agrees(outcome)
+    assert f"1 of 100 keys denied, 'k{position}'" in outcome.verdict.reason
+
+
+async def test_nothing_goes_on_where_every_key_is_denied() -> None:
+    outcome, _ = await judged(document("a", "b"), lambda request: request.operation == "DeleteObjects")
+    assert isinstance(outcome, Reply)
+    assert (outcome.status, outcome.verdict.allowed) == (200, False)
+    assert denied_keys(outcome.body) == [("a", "AccessDenied"), ("b", "AccessDenied")]
+
+
+@pytest.mark.parametrize("checks", [("content-md5",), ("x-amz-checksum-crc32", "x-amz-sdk-checksum-algorithm")])
+async def test_what_the_head_said_of_the_client_s_body_is_not_said_of_another(checks: tuple[str, ...]) -> None:
+    values = {"content-md5": "", "x-amz-checksum-crc32": "", "x-amz-sdk-checksum-algorithm": "CRC32"}
+    body = document("a", "b")
+    values["content-md5"] = base64.b64encode(hashlib.md5(body).digest()).decode()
+    values["x-amz-checksum-crc32"] = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+    bench = Bench(validator=Validator(lambda request: request.key != "b"))
+    head = signed_head("POST", "/demo?delete", tuple((name, values[name]) for name in checks), body=body)
+    forward = await bench.forward(head)
+    forward.body.feed(body)
+    outcome = await bench.gateway.judge_batch(forward, forward.body.finish())
+    assert isinstance(outcome, Forward)
+    names = [name for name, _ in outcome.headers if "checksum" in name or name == "content-md5"]
+    assert names == ["content-md5"]
+    assert header(outcome, "content-md5") == base64.b64encode(hashlib.md5(outcome.body.finish()).digest()).decode()
 
 
 @pytest.mark.parametrize(
     "key", ["private&#47;x", "&#112;rivate/x", "<![CDATA[private/x]]>", "pri<!-- -->vate/x", "private/x"]
 )
 async def test_no_spelling_of_a_key_gets_around_the_validator(key: str) -> None:
-    refusal, _ = await judged(document("ok", key), lambda request: not request.key.startswith("private/"))
-    assert refusal is not None
+    outcome, _ = await judged(document("ok", key), lambda request: not request.key.startswith("private/"))
+    if isinstance(outcome, Forward):
+        assert [name.key for name in read_delete(outcome.body.finish()).objects] == ["ok"]
+    else:
+        assert isinstance(outcome, Refusal)
 
 
 @pytest.mark.parametrize(
     "answer", [None, "yes", 1, lambda request: {}[request.key]], ids=["None", "truthy", "one", "raises"]
 )
-async def test_anything_but_true_for_a_key_refuses(answer: Any) -> None:
+async def test_anything_but_true_for_a_key_denies_it(answer: Any) -> None:
     def validator(request: Any) -> Any:
         if request.operation == "DeleteObjects":
             return True
         return answer(request) if callable(answer) else answer
 
-    refusal, _ = await judged(document("ab"), validator)
-    assert refusal is not None
-    assert refusal.error.code == "AccessDenied"
+    outcome, _ = await judged(document("ab"), validator)
+    assert isinstance(outcome, Reply)
+    assert denied_keys(outcome.body) == [("ab", "AccessDenied")]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +134,7 @@ async def test_anything_but_true_for_a_key_refuses(answer: Any) -> None:
 )
 async def test_a_body_that_is_no_such_document_is_refused(body: bytes) -> None:
     refusal, _ = await judged(body)
-    assert refusal is not None
+    assert isinstance(refusal, Refusal)
     assert refusal.error.status == 400
 
 
@@ -118,7 +166,7 @@ async def test_an_error_of_our_own_refuses_the_batch() -> None:
     forward = await bench.forward(signed_head("POST", "/demo?delete", body=document("a")))
     bench.gateway._authorizer = None  # type: ignore[assignment]
     refusal = await bench.gateway.judge_batch(forward, document("a"))
-    assert refusal is not None
+    assert isinstance(refusal, Refusal)
     assert refusal.error.code == "InternalError"
 
 
@@ -133,4 +181,4 @@ async def test_other_requests_are_no_batch(head: Any) -> None:
 async def test_under_path_style_a_key_in_a_batch_must_not_climb_out_of_its_bucket(key: str) -> None:
     bench = Bench(cos_map={"demo": {**STORE, "addressing_style": "path"}})
     forward = await bench.forward(signed_head("POST", "/demo?delete", body=document(key)))
-    assert await bench.gateway.judge_batch(forward, document(key)) is not None
+    assert isinstance(await bench.gateway.judge_batch(forward, document(key)), Refusal)

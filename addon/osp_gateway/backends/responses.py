@@ -21,6 +21,9 @@ OBJECT_OPERATIONS: Final = frozenset({"GetObject", "GetObjectTorrent", "SelectOb
 _ELEMENT: Final = re.compile(rb"<(Name|Bucket|BucketName|Location|Resource)>([^<]*)</\1>")
 _OPENING: Final = re.compile(rb"<(?:Name|Bucket|BucketName|Location|Resource)>[^<]*(?:</?[A-Za-z]*)?\Z|<[A-Za-z]*\Z")
 
+_RESULT_END: Final = re.compile(rb"</DeleteResult\s*>|<DeleteResult((?:\s[^<>]*?)?)/>")
+_RESULT_OPENING: Final = re.compile(rb"<[^<>]*\Z")
+
 
 @dataclass(frozen=True, slots=True)
 class ResponseNames:
@@ -108,3 +111,32 @@ class XmlNameRewriter:
     def _replace(self, match: re.Match[bytes]) -> bytes:
         name = match[1]
         return b"<%b>%b</%b>" % (name, self._names.map_element(name, match[2]), name)
+
+
+class DeleteResultCompleter:
+    """Adds elements to a DeleteResult while it streams: what was not asked of the store is answered all the same."""
+
+    def __init__(self, entries: str) -> None:
+        """`entries` are whole elements."""
+        self._entries = entries.encode()
+        self._held = b""
+        self.done = False
+        """Whether the place for the elements was found."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take octets of the document; return those that are ready."""
+        buffer = self._held + data
+        if not self.done and (end := _RESULT_END.search(buffer)):
+            self.done = True
+            closing = b"</DeleteResult>" if end[1] is None else b"<DeleteResult%b></DeleteResult>" % end[1]
+            entries = closing.replace(b"</", self._entries + b"</")
+            buffer = buffer[: end.start()] + entries + buffer[end.end() :]
+        opening = None if self.done else _RESULT_OPENING.search(buffer, max(0, len(buffer) - MAX_ELEMENT_OCTETS))
+        cut = opening.start() if opening else len(buffer)
+        self._held = buffer[cut:]
+        return buffer[:cut]
+
+    def finish(self) -> bytes:
+        """The document is complete; return what was held back."""
+        rest, self._held = self._held, b""
+        return rest

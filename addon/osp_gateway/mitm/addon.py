@@ -297,11 +297,9 @@ class OspAddon:
         gateway = self._desk.judges.get(flow)
         if body is None or not isinstance(outcome, Forward) or gateway is None:
             return
-        refusal = await gateway.judge_batch(outcome, body)
-        if refusal is not None:
-            annotate(flow, refusal.verdict)
-            self._desk.outcomes[flow] = refusal
-            flow.response = response_of(refusal)
+        judged = await gateway.judge_batch(outcome, body)
+        if judged is not outcome:
+            self._record(flow, judged)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Stream, and map the backend's names to the client's."""

@@ -251,10 +251,20 @@ class GatewayStream(SendingStream):
         if self.flow.response is not None and not self.upstream_open:  # for instance from a recording
             yield from self.answer(self.flow.response)
             return
-        yield from self.send_rest(rest)
+        yield from self.send_rest(self.judged(rest))
         self.client_state = self.state_done
         if self.server_state == self.state_done:
             yield from self.flow_done()
+
+    def judged(self, rest: bytes) -> bytes:
+        """What is left to send, which may be another body by now: that of a batch without its denied keys."""
+        outcome = self.desk.outcomes.get(self.flow)
+        if self.forward is None or self.forward.batch is None or outcome is self.forward:
+            return rest
+        if not isinstance(outcome, Forward):
+            raise S3Error.internal("a batch lost its verdict")
+        self.forward = outcome
+        return outcome.body.finish()
 
     def keep(self, data: bytes) -> None:
         """Keep a small body for people to look at."""

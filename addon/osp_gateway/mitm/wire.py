@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from osp_gateway.backends.responses import XmlNameRewriter
+from osp_gateway.backends.responses import DeleteResultCompleter, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
 from osp_gateway.mitm.views import EXPLANATION
 from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply, Verdict
@@ -25,6 +25,7 @@ CONNECTION_HEADERS: Final = frozenset(
 CONNECTION_HEADERS_H2: Final = CONNECTION_HEADERS | {b"transfer-encoding"}
 
 Fields = tuple[tuple[bytes, bytes], ...]
+Rewriter = XmlNameRewriter | DeleteResultCompleter
 
 
 def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None) -> Arrival:
@@ -99,10 +100,10 @@ def comment(verdict: Verdict) -> str:
 class Preview:
     """Streams a response's body through a rewriter and keeps a small one with the flow, to be looked at."""
 
-    def __init__(self, response: http.Response, rewriter: XmlNameRewriter | None, limit: int) -> None:
+    def __init__(self, response: http.Response, rewriters: Sequence[Rewriter], limit: int) -> None:
         """Keep bodies of up to `limit` octets."""
         self._response = response
-        self._rewriter = rewriter
+        self._rewriters = tuple(rewriters)
         self._limit = limit
         self._kept: list[bytes] = []
         self._octets = 0
@@ -113,8 +114,10 @@ class Preview:
         Nothing is an empty list: an empty piece would be sent as the chunk that ends a chunked body.
         """
         ready = data
-        if self._rewriter is not None:
-            ready = self._rewriter.feed(data) if data else self._rewriter.finish()
+        for rewriter in self._rewriters:
+            ready = rewriter.feed(ready) if ready else b""
+            if not data:
+                ready += rewriter.finish()
         self._octets += len(ready)
         if self._octets <= self._limit:
             self._kept.append(ready)
@@ -138,19 +141,23 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
     fields = response.headers.fields
     dropped = _connection_headers(flow)
     kept = tuple([field for field in fields if field[0].lower() not in dropped])
-    names, rewriter = forward.names, None
+    names = forward.names
+    rewriters: list[Rewriter] = []
     if _may_name_the_backend(forward, response.status_code):
         if response.status_code < 300:
             kept = tuple([_mapped_location(field, names.map_location) for field in kept])
         elif response.status_code == 303 and forward.operation == POST_OBJECT:
             kept = tuple([_mapped_location(field, names.map_redirect) for field in kept])
         if _has_body(flow, response) and names.concerns(forward.operation, response.status_code, _by_name(kept)):
-            rewriter = XmlNameRewriter(names)
-            kept = _with_unknown_length(kept, flow)
+            rewriters.append(XmlNameRewriter(names))
+    if forward.entries and response.status_code == 200:
+        rewriters.append(DeleteResultCompleter(forward.entries))
+    if rewriters:
+        kept = _with_unknown_length(kept, flow)
     if kept != fields:
         # A response of the flow's own: the connection to the backend still needs the one that it read.
         response = flow.response = _with_fields(response, kept)
-    response.stream = Preview(response, rewriter, preview) if preview or rewriter else True
+    response.stream = Preview(response, rewriters, preview) if preview or rewriters else True
 
 
 def _connection_headers(flow: http.HTTPFlow) -> frozenset[bytes]:

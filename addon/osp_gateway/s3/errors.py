@@ -113,7 +113,8 @@ class S3Error(Exception):
 
 def xml_text(value: str) -> str:
     """`value` escaped for XML; characters that XML 1.0 cannot carry become U+FFFD."""
-    return escape("".join(c if _is_xml_char(c) else "\ufffd" for c in value))
+    # A carriage return as it is would be read as a line feed: XML 1.0, section 2.11.
+    return escape("".join(c if _is_xml_char(c) else "\ufffd" for c in value), {"\r": "&#13;"})
 
 
 def _is_xml_char(char: str) -> bool:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from osp_gateway.access.authorizer import DENIED_TTL, NOISE, ValidatorAuthorizer, visible_headers
+from osp_gateway.access.authorizer import NOISE, visible_headers
+from osp_gateway.access.validator import DENIED_TTL, ValidatorAuthorizer
 from osp_gateway.callables import CallableRunner
 from osp_gateway.s3.head import Header, RequestHead
 from support.heads import CLIENT, NOW, Bench, Clock, Validator, signed_head
@@ -102,7 +105,7 @@ async def test_permissions_live_as_long_as_the_bucket_says_and_denials_no_longer
     subject = ValidatorAuthorizer(validator, True, CallableRunner(30))
     request = (await _request()).asked[0]
     for _ in range(2):
-        await subject.decide(request, ttl)
+        await subject(replace(request, ttl=ttl))
         timer.now += later
     assert len(validator.asked) == asked
 
