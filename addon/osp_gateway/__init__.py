@@ -1,10 +1,13 @@
 """OSP: an S3 gateway you can see through.
 
-The public API: `ProxyServerConfig`, `start_server`, what validators are asked (`AccessRequest`), `ConfigError` and
-request counting.
+The public API: `ProxyServerConfig`, `start_server`, `ConfigError`, request counting, and what authorizers need: what
+they are asked (`AccessRequest`, with its `Identity`), what they answer (`Decision`, with `Constraints`), and `all_of`,
+`any_of`, `first_decisive` and `unanimous` to join them.
 """
 
-from osp_gateway.access.authorizer import AccessRequest
+from osp_gateway.access.authorizer import AccessRequest, Authorizer, Constraints, Decision, abstain
+from osp_gateway.access.compose import all_of, any_of, first_decisive, unanimous
+from osp_gateway.access.identity import Identity
 from osp_gateway.config import ConfigError, ProxyServerConfig
 from osp_gateway.mitm.serve import start_server
 from osp_gateway.observe.counting import (
@@ -17,10 +20,19 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessRequest",
+    "Authorizer",
     "ConfigError",
+    "Constraints",
+    "Decision",
+    "Identity",
     "ProxyServerConfig",
+    "abstain",
+    "all_of",
+    "any_of",
     "disable_request_counting",
     "enable_request_counting",
+    "first_decisive",
     "get_request_count",
     "start_server",
+    "unanimous",
 ]

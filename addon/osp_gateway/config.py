@@ -61,6 +61,8 @@ class Settings:
     bucket_creds_fetcher: Callable[..., Any] | None = field(repr=False)
     validator: Callable[..., Any] | None = field(repr=False)
     validator_takes_request: bool
+    authorizer: Callable[..., Any] | None = field(repr=False)
+    backend_credentials: Mapping[str, Credentials] = field(repr=False)
     hmac_fetcher: Callable[..., Any] | None = field(repr=False)
     hmac_fetcher_takes_token: bool
     listeners: tuple[Listener, ...]
@@ -127,6 +129,13 @@ class _Key(_Model):
     buckets: tuple[str, ...] | None = None
 
 
+class _NamedCredentials(_Model):
+    api_key: _Secret | None = Field(None, validation_alias=AliasChoices("apikey", "api_key"))
+    access_key: _Secret | None = Field(None, validation_alias=AliasChoices("access_key", "accessKey"))
+    secret_key: _Secret | None = Field(None, validation_alias=AliasChoices("secret_key", "secretKey"))
+    session_token: _Secret | None = None
+
+
 class _Limits(_Model):
     head_octets: _Count = DEFAULT_LIMITS.head_octets
     head_fields: _Count = DEFAULT_LIMITS.head_fields
@@ -142,6 +151,7 @@ class _Limits(_Model):
 class _Server(_Model):
     cos_map: dict[Annotated[str, Field(min_length=1)], _Bucket]
     hmac_keystore: tuple[_Key, ...] = ()
+    backend_credentials: dict[Annotated[str, Field(min_length=1)], _NamedCredentials] = Field(default_factory=dict)
     http_port: _ListenPort | None = None
     https_port: _ListenPort | None = None
     listen_host: str = ""
@@ -199,6 +209,9 @@ class ProxyServerConfig:
         admin_host: address of that port; default 127.0.0.1.
         client_ca_path: PEM bundle of authorities: clients need a certificate that one of them signed.
         client_certificates: "optional" lets clients without a certificate in; default "required".
+        authorizer: `(request)` -> `Decision` or bool; where there is a validator, too, both must allow.
+        backend_credentials: name -> dict with `access_key` and `secret_key` (and `session_token`), or `apikey`; a
+            `Decision` may name them, to be used instead of the bucket's own.
 
     Raises:
         ConfigError: with one line per mistake.
@@ -235,6 +248,8 @@ class ProxyServerConfig:
         admin_host: str | None = None,
         client_ca_path: str | os.PathLike[str] | None = None,
         client_certificates: str | None = None,
+        authorizer: Callable[..., Any] | None = None,
+        backend_credentials: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         written = {
             "cos_map": _without_none(cos_map),
@@ -261,19 +276,21 @@ class ProxyServerConfig:
             "admin_host": admin_host,
             "client_ca_path": client_ca_path,
             "client_certificates": client_certificates,
+            "backend_credentials": backend_credentials,
         }
         callables = {
+            "authorizer": (authorizer, 1, 1),
             "bucket_creds_fetcher": (bucket_creds_fetcher, 2, 2),
             "validator": (validator, 2, 3),
             "hmac_fetcher": (hmac_fetcher, 1, 2),
         }
         problems = [p for name, spec in callables.items() if (p := _callable_problem(name, *spec))]
         model, wrong_fields = _validate({k: v for k, v in written.items() if v is not None})
-        contradictions = _contradictions(model, bucket_creds_fetcher, validator, hmac_fetcher)
+        contradictions = _contradictions(model, bucket_creds_fetcher, validator or authorizer, hmac_fetcher)
         problems = wrong_fields + problems + [line for line in contradictions if not _follows(line, wrong_fields)]
         if problems:
             raise ConfigError(problems)
-        self.settings = _settings(model, bucket_creds_fetcher, validator, hmac_fetcher)
+        self.settings = _settings(model, bucket_creds_fetcher, validator, hmac_fetcher, authorizer)
         if self.settings.skip_signature_validation:
             _warn_loudly()
 
@@ -371,14 +388,19 @@ def _place(location: Sequence[str | int]) -> str:
     for depth, part in enumerate(location):
         if isinstance(part, int):
             text += f"[{part}]"
-        elif depth == 1 and location[0] == "cos_map":
+        elif depth == 1 and location[0] in ("cos_map", "backend_credentials"):
             text += f"[{part!r}]"
         elif part != "[key]":
             text += f".{part}" if text else part
     return text
 
 
-_FIELDS: Final[Mapping[str, type[BaseModel]]] = {"cos_map": _Bucket, "hmac_keystore": _Key, "limits": _Limits}
+_FIELDS: Final[Mapping[str, type[BaseModel]]] = {
+    "cos_map": _Bucket,
+    "hmac_keystore": _Key,
+    "limits": _Limits,
+    "backend_credentials": _NamedCredentials,
+}
 
 
 def _suggestion(location: Sequence[str | int]) -> str:
@@ -408,6 +430,12 @@ def _contradictions(
             )
         if bucket.api_key is not None and _tls(bucket) is False:
             problems.append(f"{place}.apikey: an IAM token would cross the network in the clear, expected TLS")
+    for name, entry in model.backend_credentials.items():
+        pair = (entry.access_key is not None, entry.secret_key is not None)
+        if pair != ((entry.api_key is None),) * 2:
+            problems.append(
+                f"backend_credentials[{name!r}]: expected access_key and secret_key, or apikey, and not both"
+            )
     seen: set[str] = set()
     for number, key in enumerate(model.hmac_keystore):
         if key.access_key in seen:
@@ -416,7 +444,9 @@ def _contradictions(
     if not model.hmac_keystore and hmac_fetcher is None and not model.skip_signature_validation:
         problems.append("hmac_keystore: no client keys: expected hmac_keystore or hmac_fetcher")
     if validator is None and not any(key.buckets for key in model.hmac_keystore):
-        problems.append("validator: missing: expected a validator, or `buckets` with the keys in hmac_keystore")
+        problems.append(
+            "validator: missing: expected a validator, an authorizer, or `buckets` with the keys in hmac_keystore"
+        )
     if (model.cert_path is None) != (model.key_path is None):
         missing = "key_path" if model.key_path is None else "cert_path"
         problems.append(f"{missing}: missing, cert_path and key_path go together")
@@ -454,6 +484,7 @@ def _settings(
     fetcher: Callable[..., Any] | None,
     validator: Callable[..., Any] | None,
     hmac_fetcher: Callable[..., Any] | None,
+    authorizer: Callable[..., Any] | None,
 ) -> Settings:
     ports = ((model.http_port, False), (model.https_port, True))
     return Settings(
@@ -465,6 +496,8 @@ def _settings(
         bucket_creds_fetcher=fetcher,
         validator=validator,
         validator_takes_request=_takes(validator, 3),
+        authorizer=authorizer,
+        backend_credentials={name: _named(entry) for name, entry in model.backend_credentials.items()},
         hmac_fetcher=hmac_fetcher,
         hmac_fetcher_takes_token=_takes(hmac_fetcher, 2),
         listeners=tuple(Listener(port, tls) for port, tls in ports if port is not None),
@@ -517,6 +550,12 @@ def _route(name: str, bucket: _Bucket, verify: bool) -> BucketRoute:
         credentials=credentials,
         payload=bucket.payload,
     )
+
+
+def _named(entry: _NamedCredentials) -> Credentials:
+    if entry.api_key is not None:
+        return ApiKey(entry.api_key)
+    return KeyPair(entry.access_key or "", entry.secret_key or "", entry.session_token)
 
 
 def _warn_loudly() -> None:

@@ -17,6 +17,7 @@ from typing import Final
 
 from osp_gateway.access.authorizer import AccessRequest, Authorizer, Decision
 from osp_gateway.access.compose import unanimous
+from osp_gateway.access.constraints import refuse_excess
 from osp_gateway.access.identity import NOBODY, Identity, of_key
 from osp_gateway.access.key_buckets import KeyBuckets
 from osp_gateway.access.keystore import Keystore
@@ -231,14 +232,15 @@ class Gateway:
             identified.hoisted,
             route.ttl,
         )
-        await self._authorize(case, request)
+        decision = await self._authorize(case, request)
+        refuse_excess(decision.constraints, head, identified.payload_hash)
         source = await self._copy_source(case, identified, operation, route)
         self._count_presigned_use(identified)
         destination = self._regions.place(
             self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
         )
         case.upstream = f"{destination.authority} ({destination.bucket or '/'})"
-        credentials = await self._backend_credentials(route, identified, bucket)
+        credentials = await self._backend_credentials(route, identified, bucket, decision)
         path = backend_path(resource, destination)
         headers = backend_headers(head, destination, identified.hoisted, source)
         signer = await self._signer(head.method, path, identified, destination, credentials)
@@ -297,10 +299,14 @@ class Gateway:
         target = object_in(pending.resource, upload.key)
         route = self._routes.find(bucket)
         identity = of_key(claim.access_key)
-        await self._authorize(case, about_form(case.arrival, identity, target, upload.headers, route.ttl))
+        decision = await self._authorize(case, about_form(case.arrival, identity, target, upload.headers, route.ttl))
+        refuse_excess(decision.constraints, case.arrival.head)
         destination = self._regions.place(self._routes.destination(route, bucket, case.arrival.default_endpoint))
         case.upstream = f"{destination.authority} ({destination.bucket})"
-        pair = await self._credentials.get(route, claim.access_key, bucket)
+        if decision.credentials:
+            pair = self._selected(decision.credentials)
+        else:
+            pair = await self._credentials.get(route, claim.access_key, bucket)
         if not isinstance(pair, KeyPair):
             raise S3Error("NotImplemented", "POST forms need an HMAC key for the backend: an API key cannot sign them.")
         head = case.arrival.head
@@ -500,12 +506,28 @@ class Gateway:
     # 6 credentials, 8 sign
 
     async def _backend_credentials(
-        self, route: BucketRoute, identified: _Identified, bucket: str
+        self, route: BucketRoute, identified: _Identified, bucket: str, decision: Decision
     ) -> Credentials | None:
         """None for an anonymous request, which stays one."""
         if identified.anonymous:
             return None
+        if decision.credentials:
+            return self._selected(decision.credentials)
         return await self._credentials.get(route, identified.token, bucket)
+
+    def _selected(self, name: str) -> Credentials:
+        """The credentials that an authorizer chose.
+
+        Raises:
+            S3Error: ServiceUnavailable (503) where there are none of that name: the bucket's own are not meant.
+        """
+        chosen = self._settings.backend_credentials.get(name)
+        if chosen is None:
+            raise S3Error.unavailable(
+                "The gateway could not obtain credentials for the backend.",
+                reason=f"the authorizer chose credentials {name!r}, which backend_credentials does not have",
+            )
+        return chosen
 
     async def _signer(
         self,
@@ -543,10 +565,13 @@ def _our_failure(request_id: str, error: Exception) -> S3Error:
 
 def _authorizer(settings: Settings, runner: CallableRunner) -> Authorizer:
     parts: list[Authorizer] = []
-    if settings.key_buckets or settings.validator is None:
-        parts.append(KeyBuckets(settings.key_buckets, others=settings.validator is not None))
+    others = settings.validator is not None or settings.authorizer is not None
+    if settings.key_buckets or not others:
+        parts.append(KeyBuckets(settings.key_buckets, others=others))
     if settings.validator is not None:
         parts.append(ValidatorAuthorizer(settings.validator, settings.validator_takes_request, runner))
+    if settings.authorizer is not None:
+        parts.append(ValidatorAuthorizer(settings.authorizer, False, runner, alone=True))
     return parts[0] if len(parts) == 1 else unanimous(*parts)
 
 
