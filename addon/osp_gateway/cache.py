@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from cachetools import TLRUCache
 
@@ -17,14 +17,30 @@ class Entry[V](NamedTuple):
     ttl: float
 
 
+class SecondLevel[K: Hashable, V](Protocol):
+    """Where a cache looks for what it does not have. Never raises."""
+
+    async def load(self, key: K) -> Entry[V] | None:
+        """An entry with the time that is left to it."""
+
+    async def save(self, key: K, entry: Entry[V]) -> None:
+        """Keep an entry."""
+
+
 class SingleFlightCache[K: Hashable, V]:
     """Values by key. However many ask for a missing one at the same time, it is computed once.
 
     Errors are not kept: all who waited get the error, the next one asks again.
     """
 
-    def __init__(self, size: int, timer: Callable[[], float] = time.monotonic) -> None:
-        """Hold up to `size` entries; `timer` gives seconds."""
+    def __init__(
+        self,
+        size: int,
+        timer: Callable[[], float] = time.monotonic,
+        second: SecondLevel[K, V] | None = None,
+    ) -> None:
+        """Hold up to `size` entries; `timer` gives seconds; `second` is asked before anything is computed."""
+        self._second = second
         self._entries: TLRUCache[K, Entry[V]] = TLRUCache(size, _time_to_use, timer)
         self._flights: dict[K, asyncio.Task[Entry[V]]] = {}
 
@@ -67,9 +83,14 @@ class SingleFlightCache[K: Hashable, V]:
 
     async def _fly(self, key: K, compute: Callable[[], Awaitable[Entry[V]]]) -> Entry[V]:
         try:
-            entry = await compute()
+            entry = await self._second.load(key) if self._second is not None else None
+            found = entry is not None
+            if entry is None:
+                entry = await compute()
             if entry.ttl > 0:
                 self._entries[key] = entry
+                if self._second is not None and not found:
+                    await self._second.save(key, entry)
             return entry
         finally:
             self._flights.pop(key, None)

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -63,6 +64,9 @@ class Settings:
     validator_takes_request: bool
     authorizer: Callable[..., Any] | None = field(repr=False)
     backend_credentials: Mapping[str, Credentials] = field(repr=False)
+    cache_url: str | None = field(repr=False)
+    cache_secret: str = field(repr=False)
+    cache_namespace: str
     hmac_fetcher: Callable[..., Any] | None = field(repr=False)
     hmac_fetcher_takes_token: bool
     listeners: tuple[Listener, ...]
@@ -174,6 +178,9 @@ class _Server(_Model):
     admin_host: _Host = "127.0.0.1"
     client_ca_path: Path | None = None
     client_certificates: Literal["required", "optional"] | None = None
+    cache_url: Annotated[str, Field(pattern=r"^(redis|rediss|unix)://")] | None = None
+    cache_secret: Annotated[str, Field(min_length=16)] | None = None
+    cache_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]+$")] = "osp"
 
 
 class ProxyServerConfig:
@@ -212,6 +219,10 @@ class ProxyServerConfig:
         authorizer: `(request)` -> `Decision` or bool; where there is a validator, too, both must allow.
         backend_credentials: name -> dict with `access_key` and `secret_key` (and `session_token`), or `apikey`; a
             `Decision` may name them, to be used instead of the bucket's own.
+        cache_url: `redis://`, `rediss://` or `unix://` of a Redis or Valkey server, where gateways that have the same
+            configuration share what they have found out; default none.
+        cache_secret: what these gateways alone know, 16 characters or more: entries are sealed with it.
+        cache_namespace: begins the names of entries; default `osp`.
 
     Raises:
         ConfigError: with one line per mistake.
@@ -250,6 +261,9 @@ class ProxyServerConfig:
         client_certificates: str | None = None,
         authorizer: Callable[..., Any] | None = None,
         backend_credentials: Mapping[str, Mapping[str, Any]] | None = None,
+        cache_url: str | None = None,
+        cache_secret: str | None = None,
+        cache_namespace: str | None = None,
     ) -> None:
         written = {
             "cos_map": _without_none(cos_map),
@@ -277,6 +291,9 @@ class ProxyServerConfig:
             "client_ca_path": client_ca_path,
             "client_certificates": client_certificates,
             "backend_credentials": backend_credentials,
+            "cache_url": cache_url,
+            "cache_secret": cache_secret,
+            "cache_namespace": cache_namespace,
         }
         callables = {
             "authorizer": (authorizer, 1, 1),
@@ -456,6 +473,10 @@ def _contradictions(
             problems.append(f"{name}: no such file, expected a PEM file")
     if model.client_ca_path is not None and model.cert_path is None:
         problems.append("client_ca_path: without a certificate of the server's own, expected cert_path and key_path")
+    if model.cache_url is not None and model.cache_secret is None:
+        problems.append("cache_secret: missing, entries in the shared cache are sealed with it")
+    if model.cache_url is not None and find_spec("redis") is None:
+        problems.append("cache_url: the client library is missing: expected the extra `redis` to be installed")
     if model.client_certificates is not None and model.client_ca_path is None:
         problems.append("client_certificates: nothing to judge them by, expected client_ca_path")
     return problems + _same_ports(model)
@@ -498,6 +519,9 @@ def _settings(
         validator_takes_request=_takes(validator, 3),
         authorizer=authorizer,
         backend_credentials={name: _named(entry) for name, entry in model.backend_credentials.items()},
+        cache_url=model.cache_url,
+        cache_secret=model.cache_secret or "",
+        cache_namespace=model.cache_namespace,
         hmac_fetcher=hmac_fetcher,
         hmac_fetcher_takes_token=_takes(hmac_fetcher, 2),
         listeners=tuple(Listener(port, tls) for port, tls in ports if port is not None),

@@ -75,6 +75,7 @@ from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable, is_form
 from osp_gateway.s3.xml import bucket_list
+from osp_gateway.sharing import SharedCache
 from osp_gateway.sigv4 import claims, sigv2
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.chunk_signing import ChunkChain
@@ -159,8 +160,9 @@ class Gateway:
         clock: Callable[[], float] = time.time,
         runner: CallableRunner | None = None,
         predecessor: Gateway | None = None,
+        shared: SharedCache | None = None,
     ) -> None:
-        """`post` is the HTTP client for IAM; `clock` gives seconds since the epoch.
+        """`post` is the HTTP client for IAM; `clock` gives seconds since the epoch; `shared` is other gateways' cache.
 
         Of a `predecessor`, whose settings were others, the uses of presigned URLs go on being counted; all that was
         cached is found out anew.
@@ -171,13 +173,13 @@ class Gateway:
         self._operations = OperationTable.from_botocore()
         self._routes = Routes(settings.routes)
         self._keystore = Keystore(
-            settings.keystore, settings.hmac_fetcher, runner, tokens=settings.hmac_fetcher_takes_token
+            settings.keystore, settings.hmac_fetcher, runner, tokens=settings.hmac_fetcher_takes_token, shared=shared
         )
         self._explainer = Explainer(settings, self._keystore, clock)
-        self._authorizer = _authorizer(settings, runner)
+        self._authorizer = _authorizer(settings, runner, shared)
         self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
         self._presign_uses.limit = settings.max_presign_uses
-        self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock)
+        self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock, shared)
         self._iam = IamTokens(post, settings.iam_url)
         self._signing_keys = SigningKeys()
         self._regions = Regions()
@@ -563,15 +565,15 @@ def _our_failure(request_id: str, error: Exception) -> S3Error:
     return S3Error.internal(f"{type(error).__name__} in the gateway")
 
 
-def _authorizer(settings: Settings, runner: CallableRunner) -> Authorizer:
+def _authorizer(settings: Settings, runner: CallableRunner, shared: SharedCache | None) -> Authorizer:
     parts: list[Authorizer] = []
     others = settings.validator is not None or settings.authorizer is not None
     if settings.key_buckets or not others:
         parts.append(KeyBuckets(settings.key_buckets, others=others))
     if settings.validator is not None:
-        parts.append(ValidatorAuthorizer(settings.validator, settings.validator_takes_request, runner))
+        parts.append(ValidatorAuthorizer(settings.validator, settings.validator_takes_request, runner, shared=shared))
     if settings.authorizer is not None:
-        parts.append(ValidatorAuthorizer(settings.authorizer, False, runner, alone=True))
+        parts.append(ValidatorAuthorizer(settings.authorizer, False, runner, alone=True, shared=shared))
     return parts[0] if len(parts) == 1 else unanimous(*parts)
 
 

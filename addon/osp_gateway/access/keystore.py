@@ -15,6 +15,7 @@ from typing import Any, Final
 from osp_gateway.cache import Entry, SingleFlightCache
 from osp_gateway.callables import CallableRunner, failure, name_of
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.sharing import TEXT, SharedCache, level
 from osp_gateway.sigv4.keys import KeyPair
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,13 @@ class Keystore:
     """Looks up the secret of an access key."""
 
     def __init__(
-        self, static: Mapping[str, KeyPair], fetcher: Fetcher | None, runner: CallableRunner, *, tokens: bool = False
+        self,
+        static: Mapping[str, KeyPair],
+        fetcher: Fetcher | None,
+        runner: CallableRunner,
+        *,
+        tokens: bool = False,
+        shared: SharedCache | None = None,
     ) -> None:
         """Look keys up.
 
@@ -40,12 +47,15 @@ class Keystore:
                 None.
             runner: calls the fetcher.
             tokens: whether the fetcher takes a session token.
+            shared: what other gateways have found out.
         """
         self._static = dict(static)
         self._fetcher = fetcher
         self._tokens = tokens
         self._runner = runner
-        self._cache: SingleFlightCache[tuple[str, bytes], str] = SingleFlightCache(CACHE_SIZE)
+        self._cache: SingleFlightCache[tuple[str, bytes], str] = SingleFlightCache(
+            CACHE_SIZE, second=level(shared, "client secret", TEXT)
+        )
 
     async def secret(self, access_key: str, session_token: str | None = None) -> str:
         """The secret of `access_key`, where that has come with the right session token, or rightly without one.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
-from osp_gateway.access.authorizer import AccessRequest, Decision, cache_key
+from osp_gateway.access.authorizer import AccessRequest, Constraints, Decision, cache_key
 from osp_gateway.cache import Entry, SingleFlightCache
 from osp_gateway.callables import CallableRunner, CallTimeout, CircuitBreaker, failure, name_of
+from osp_gateway.sharing import Coding, SharedCache, level
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class ValidatorAuthorizer:
         breaker: CircuitBreaker | None = None,
         *,
         alone: bool = False,
+        shared: SharedCache | None = None,
     ) -> None:
         """`takes_request`: the request is its last argument; `alone`: its only one."""
         self._validator = validator
@@ -39,7 +41,11 @@ class ValidatorAuthorizer:
         self._alone = alone
         self._runner = runner
         self._breaker = breaker or CircuitBreaker()
-        self._cache: SingleFlightCache[tuple[object, ...], Decision] = SingleFlightCache(CACHE_SIZE)
+        # Of two functions, or one that is called in another way, none gets the other's decisions.
+        kind = f"decision of {name_of(validator)}, {'alone' if alone else 3 if takes_request else 2}"
+        self._cache: SingleFlightCache[tuple[object, ...], Decision] = SingleFlightCache(
+            CACHE_SIZE, second=level(shared, kind, DECISION)
+        )
 
     async def __call__(self, request: AccessRequest) -> Decision:
         """Ask, or remember. An answer is kept under everything that the function could see."""
@@ -72,6 +78,19 @@ class ValidatorAuthorizer:
         if self._alone:
             return (request,)
         return (request.token, request.bucket, request)[: 3 if self._takes_request else 2]
+
+
+def _read(value: Any) -> Decision:
+    fields = dict(value)
+    constraints = fields.pop("constraints")
+    return Decision(**fields, constraints=None if constraints is None else Constraints(**constraints))
+
+
+def _written(decision: Decision) -> Any:
+    return {**asdict(decision), "cached": False}
+
+
+DECISION: Final[Coding[Decision]] = Coding(_written, _read)
 
 
 def _entry(answer: object, name: str, ttl: float) -> Entry[Decision]:

@@ -17,6 +17,7 @@ from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials
 from osp_gateway.cache import Entry, SingleFlightCache
 from osp_gateway.callables import CallableRunner, CallTimeout, failure, name_of
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.sharing import Coding, SharedCache, level
 from osp_gateway.sigv4.keys import KeyPair
 
 log = logging.getLogger(__name__)
@@ -36,12 +37,20 @@ Fetcher = Callable[[str, str], Any]
 class BackendCredentials:
     """Finds the credentials for a request."""
 
-    def __init__(self, fetcher: Fetcher | None, runner: CallableRunner, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher | None,
+        runner: CallableRunner,
+        clock: Callable[[], float] = time.time,
+        shared: SharedCache | None = None,
+    ) -> None:
         """`fetcher(token, bucket)` is asked where a route has no credentials of its own."""
         self._fetcher = fetcher
         self._runner = runner
         self._clock = clock
-        self._cache: SingleFlightCache[tuple[str, str], Credentials] = SingleFlightCache(CACHE_SIZE)
+        self._cache: SingleFlightCache[tuple[str, str], Credentials] = SingleFlightCache(
+            CACHE_SIZE, second=level(shared, "backend credentials", CREDENTIALS)
+        )
 
     async def get(self, route: BucketRoute, token: str, bucket: str) -> Credentials:
         """Credentials for `bucket` on behalf of the client `token`.
@@ -77,6 +86,19 @@ class BackendCredentials:
         if left <= 0:
             raise _unavailable(f"{name} returned credentials that have expired")
         return Entry(credentials, max(0.0, min(ttl, left - EXPIRY_MARGIN_SECONDS)))
+
+
+def _written(credentials: Credentials) -> Any:
+    if isinstance(credentials, ApiKey):
+        return {"apikey": credentials.value}
+    return {"pair": [credentials.access_key, credentials.secret_key, credentials.session_token]}
+
+
+def _read(value: Any) -> Credentials:
+    return ApiKey(value["apikey"]) if "apikey" in value else KeyPair(*value["pair"])
+
+
+CREDENTIALS: Final[Coding[Credentials]] = Coding(_written, _read)
 
 
 def read_credentials(answer: object) -> tuple[Credentials, float | None]:

@@ -26,7 +26,7 @@ from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.dialing import try_addresses_in_turn
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
-from osp_gateway.mitm.reload import certificate_of, needs_restart
+from osp_gateway.mitm.reload import certificate_of, needs_restart, shared_cache
 from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, start_upstream
 from osp_gateway.mitm.views import ExplanationView
 from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response_of
@@ -34,6 +34,7 @@ from osp_gateway.observe.admin import AdminServer
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingForm, Verdict, refuse
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.sharing import SharedCache
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ class OspAddon:
         self._tls_ports: frozenset[int] = frozenset()
         self._server_name = "osp"
         self._connect_timeout = 10.0
+        self._shared: SharedCache | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._running = False
         self._rolling_back = False
         self._subjects: WeakKeyDictionary[Client, tuple[ClientAuthority, str | None]] = WeakKeyDictionary()
@@ -166,7 +169,9 @@ class OspAddon:
     def _use(self, settings: Settings) -> None:
         """From the next request on. Raises `ConfigError`, and changes nothing, where a certificate cannot be used."""
         self._certificate = certificate_of(settings)
-        self._gateway = Gateway(settings, Urllib3Poster(), predecessor=self._gateway)
+        shared = shared_cache(settings, anew=self._gateway is not None)
+        self._gateway = Gateway(settings, Urllib3Poster(), predecessor=self._gateway, shared=shared)
+        self._close_shared(shared)
         if self._started is None:
             self._started = settings
             self._tls_ports = frozenset(listener.port for listener in settings.listeners if listener.tls)
@@ -182,6 +187,12 @@ class OspAddon:
         for route in settings.routes:
             if not route.verify:
                 log.warning("bucket %s: the backend's certificate is not verified", route.pattern)
+
+    def _close_shared(self, successor: SharedCache | None) -> None:
+        """Requests under way that still want the former one open a connection of their own."""
+        former, self._shared = self._shared, successor
+        if former is not None:
+            self._closing = asyncio.get_running_loop().create_task(former.close())
 
     # Connections
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, Final
 
 from osp_gateway.config import ConfigError, Settings
 from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate
+from osp_gateway.sharing import SharedCache
 
 
 def _port(settings: Settings, tls: bool) -> int | None:
@@ -47,3 +49,21 @@ def certificate_of(settings: Settings) -> ServerCertificate | None:
         return ServerCertificate(settings.cert_path, settings.key_path, clients)
     except ValueError as error:
         raise ConfigError([str(error)]) from None
+
+
+def shared_cache(settings: Settings, *, anew: bool) -> SharedCache | None:
+    """What gateways share, where the configuration names a server. `anew`: what they know by now is not wanted.
+
+    Raises:
+        ConfigError: the server's URL cannot be used.
+    """
+    if settings.cache_url is None:
+        return None
+    from osp_gateway.sharing_redis import RedisStore  # noqa: PLC0415  an extra: there for those who use it
+
+    try:
+        store = RedisStore(settings.cache_url)
+    except ValueError as error:
+        raise ConfigError([f"cache_url: {type(error).__name__}, expected redis://HOST:PORT/DB"]) from None
+    not_before = time.time() if anew else 0.0
+    return SharedCache(store, settings.cache_secret, settings.cache_namespace, not_before=not_before)

@@ -129,7 +129,7 @@ async def test_a_key_is_asked_for_again_when_its_time_is_over(
     answer: str | None, later: float, asked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timer = Clock()
-    monkeypatch.setattr("osp_gateway.cache.SingleFlightCache.__init__.__defaults__", (timer,))
+    monkeypatch.setattr("osp_gateway.cache.SingleFlightCache.__init__.__defaults__", (timer, None))
     fetcher = Fetcher(answer)
     store = keystore(fetcher=fetcher)
     for _ in range(2):

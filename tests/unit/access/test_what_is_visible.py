@@ -100,7 +100,7 @@ async def test_permissions_live_as_long_as_the_bucket_says_and_denials_no_longer
     answer: bool, ttl: float, later: float, asked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timer = Clock()
-    monkeypatch.setattr("osp_gateway.cache.SingleFlightCache.__init__.__defaults__", (timer,))
+    monkeypatch.setattr("osp_gateway.cache.SingleFlightCache.__init__.__defaults__", (timer, None))
     validator = Validator(answer)
     subject = ValidatorAuthorizer(validator, True, CallableRunner(30))
     request = (await _request()).asked[0]

@@ -197,7 +197,7 @@ async def test_credentials_that_expire_soon_are_used_but_not_kept(left: float) -
 
 async def test_credentials_are_not_kept_beyond_their_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
     timer = Clock()
-    monkeypatch.setattr("osp_gateway.cache.SingleFlightCache.__init__.__defaults__", (timer,))
+    monkeypatch.setattr("osp_gateway.cache.SingleFlightCache.__init__.__defaults__", (timer, None))
     fetcher = Fetcher({**KEYS, "expiry": NOW + 100})
     subject = backend(fetcher)
     for moment in (0, 39, 41):

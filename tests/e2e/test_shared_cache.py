@@ -1,0 +1,147 @@
+"""`cache_url`: several gateways and one Redis server, which may go away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from support.serving import HERE, Gate, configuration, serving
+from support.upstream import recording_upstream
+
+SECRET = "fake-secret-of-the-shared-cache"
+COUNTED = """
+import os
+def note(what):
+    with open({log!r}, "a") as file:
+        file.write(what + "\\n")
+"""
+
+
+@pytest.fixture(scope="module")
+def redis_server():
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found is None:
+        if os.environ.get("OSP_REQUIRE_REDIS"):
+            pytest.fail("redis-server is not installed (Debian: apt-get install redis-server)")
+        pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
+    return found
+
+
+class Redis:
+    """A server on a Unix socket, which no other test can meet."""
+
+    def __init__(self, program, folder):
+        self.program, self.folder = program, folder
+        self.path = folder / "s"
+        self.process = None
+
+    def start(self):
+        arguments = ["--port", "0", "--unixsocket", str(self.path), "--save", "", "--dir", str(self.folder)]
+        self.process = subprocess.Popen([self.program, *arguments], stdout=subprocess.DEVNULL)
+        while self.process.poll() is None:
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(str(self.path)) == 0:
+                    return
+        raise AssertionError(f"redis-server ended with {self.process.returncode}")
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+        if self.process is not None:
+            self.process.wait()
+
+    def octets(self):
+        """All that it holds, as it would go over the network."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.path))
+            client.sendall(
+                b"EVAL \"local r={} for _,k in ipairs(redis.call('KEYS','*')) do r[#r+1]=k "
+                b"r[#r+1]=redis.call('GET',k) end return r\" 0\r\nQUIT\r\n"
+            )
+            return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+@pytest.fixture
+def redis(redis_server, tmp_path_factory):
+    server = Redis(redis_server, tmp_path_factory.mktemp("r"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def store():
+    with recording_upstream(Gate()) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """What the operator's functions of all gateways were asked."""
+    log = tmp_path / "asked"
+    log.touch()
+    return log
+
+
+@pytest.fixture
+def gateways(redis, store, asked, tmp_path):
+    """Two gateways with one configuration, whose functions note down what they are asked."""
+    text = configuration(
+        store.port,
+        HERE + f"cache_url='unix://{redis.path}', cache_secret={SECRET!r}",
+        allow="note(f'{token} {bucket}') or True",
+        before=COUNTED.format(log=str(asked)),
+    )
+    # Of the request it would see the Host header, which differs: the two are not behind one name here.
+    text = text.replace("def validator(token, bucket, request)", "def validator(token, bucket)")
+    with serving(tmp_path / "one", text) as one, serving(tmp_path / "other", text) as other:
+        yield one, other
+
+
+def test_what_one_gateway_was_told_the_other_does_not_ask(gateways, asked):
+    assert [gateway.get().status for gateway in (*gateways, *gateways)] == [200] * 4
+    assert len(asked.read_text().splitlines()) == 1
+
+
+def test_the_server_gets_to_know_no_secret_and_no_name(gateways, redis):
+    assert gateways[0].get().status == 200
+    held = redis.octets()
+    assert b"osp:decision" in held
+    for word in (b"recorder-fake", b"client", b"demo", b"allowed"):
+        assert word not in held
+
+
+def test_what_is_read_anew_is_found_out_anew(gateways, asked):
+    one, _ = gateways
+    assert one.get().status == 200
+    one.reload()
+    assert one.get().status == 200
+    assert len(asked.read_text().splitlines()) == 2
+
+
+def test_no_request_is_lost_when_the_server_goes_away_and_comes_back(gateways, redis):
+    def ask(number):
+        return gateways[number % 2].get(f"key-{number}").status
+
+    with ThreadPoolExecutor(8) as clients:
+        answers = [clients.submit(ask, number) for number in range(100)]
+        answers[20].result()
+        redis.stop()
+        answers += [clients.submit(ask, number) for number in range(100, 200)]
+        answers[120].result()
+        redis.start()
+        answers += [clients.submit(ask, number) for number in range(200, 300)]
+        assert [answer.result() for answer in answers] == [200] * 300
+    assert any("the shared cache cannot be used" in gateway.output() for gateway in gateways)
+
+
+def test_a_gateway_starts_without_the_server(redis, store, tmp_path):
+    redis.stop()
+    text = configuration(store.port, HERE + f"cache_url='unix://{redis.path}', cache_secret={SECRET!r}")
+    with serving(tmp_path, text) as gateway:
+        assert gateway.get().status == 200
