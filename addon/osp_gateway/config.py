@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -102,6 +103,7 @@ _ListenPort = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=0, le=65535)
 _AtLeastZero = Annotated[float, BeforeValidator(_not_a_bool), Field(ge=0, allow_inf_nan=False)]
 _Seconds = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, allow_inf_nan=False)]
 _Count = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=1)]
+_AnyCount = Annotated[int, BeforeValidator(_not_a_bool), Field(ge=0)]
 _Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._:\-]+$")]
 _BucketName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
 _Secret = Annotated[str, Field(min_length=1, pattern=r"^[\x21-\x7e]+$")]
@@ -122,7 +124,7 @@ class _Bucket(_Model):
     addressing_style: Literal["virtual", "path"] | None = None
     is_tls_enabled: bool | None = None
     bucket: _BucketName | None = None
-    verify: bool | None = None
+    verify: bool | Path | None = None
     payload: PayloadMode = "auto"
 
 
@@ -145,9 +147,10 @@ class _Limits(_Model):
     head_fields: _Count = DEFAULT_LIMITS.head_fields
     url_octets: _Count = DEFAULT_LIMITS.url_octets
     head_timeout: _Seconds = DEFAULT_LIMITS.head_timeout
-    connections_per_address: Annotated[int, BeforeValidator(_not_a_bool), Field(ge=0)] = (
-        DEFAULT_LIMITS.connections_per_address
-    )
+    connections_per_address: _AnyCount = DEFAULT_LIMITS.connections_per_address
+    requests_per_connection: _AnyCount = DEFAULT_LIMITS.requests_per_connection
+    requests_in_flight: _AnyCount = DEFAULT_LIMITS.requests_in_flight
+    min_rate: _AnyCount = DEFAULT_LIMITS.min_rate
     max_chunk: _Count = DEFAULT_LIMITS.max_chunk
     hold: _Count = DEFAULT_LIMITS.hold
 
@@ -188,7 +191,8 @@ class ProxyServerConfig:
 
     Args:
         cos_map: bucket name or glob -> dict with `host`, `port`, optional `region`, `apikey`, `access_key`,
-            `secret_key`, `ttl` (seconds), `addressing_style`, `is_tls_enabled`, `bucket`, `verify`, `payload`.
+            `secret_key`, `ttl` (seconds), `addressing_style`, `is_tls_enabled`, `bucket`, `verify` (a bool, or a
+            PEM file with the authorities for this backend), `payload`.
         bucket_creds_fetcher: `(token, bucket)` -> credentials, for buckets that have none in the map.
         validator: `(token, bucket)` or `(token, bucket, request)` -> bool.
         http_port: port for plain HTTP; 0 lets the kernel choose.
@@ -436,6 +440,8 @@ def _contradictions(
     problems = []
     for name, bucket in model.cos_map.items():
         place = f"cos_map[{name!r}]"
+        if isinstance(bucket.verify, Path) and not _holds_certificates(bucket.verify):
+            problems.append(f"{place}.verify: expected true, false or a PEM file with certificates of authorities")
         if (bucket.access_key is None) != (bucket.secret_key is None):
             missing = "secret_key" if bucket.secret_key is None else "access_key"
             problems.append(f"{place}.{missing}: missing, access_key and secret_key go together")
@@ -480,6 +486,14 @@ def _contradictions(
     if model.client_certificates is not None and model.client_ca_path is None:
         problems.append("client_certificates: nothing to judge them by, expected client_ca_path")
     return problems + _same_ports(model)
+
+
+def _holds_certificates(path: Path) -> bool:
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except (OSError, ssl.SSLError):
+        return False
+    return True
 
 
 def _same_ports(model: _Server) -> list[str]:

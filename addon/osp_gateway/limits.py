@@ -19,6 +19,9 @@ class Limits:
         url_octets: its target.
         head_timeout: for a head to be complete, from its first octet or the connection's start on.
         connections_per_address: connections open at once from one client address; 0: any number.
+        requests_per_connection: requests under way at once on one connection of HTTP/2; 0: any number.
+        requests_in_flight: requests under way at once in all; 0: any number.
+        min_rate: octets in a second that a body must bring, over each `read_timeout` seconds; 0: any.
         max_chunk: a signed aws-chunked chunk.
         hold: decoded bodies of up to this size are held whole, so that checksum and hash go ahead of them.
     """
@@ -28,6 +31,9 @@ class Limits:
     url_octets: int = 16 * KIB
     head_timeout: float = 15.0
     connections_per_address: int = 1024
+    requests_per_connection: int = 100
+    requests_in_flight: int = 4096
+    min_rate: int = 512
     max_chunk: int = 16 * MIB
     hold: int = MIB
 

@@ -166,7 +166,7 @@ def refuse(verdict: Verdict, error: S3Error, head: RequestHead, server_name: str
     return Refusal(
         replace(verdict, allowed=False, reason=error.reason),
         error,
-        own_headers(server_name, verdict.request_id, len(body)),
+        (*own_headers(server_name, verdict.request_id, len(body)), *error.headers),
         body,
     )
 

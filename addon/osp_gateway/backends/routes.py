@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Final, Literal
 
 from osp_gateway.s3.address import AddressingStyle
@@ -68,7 +69,8 @@ class BucketRoute:
     """What the operator configured for a bucket name or pattern.
 
     `endpoint` is None where the listener's reverse target is meant; `backend_bucket` is None where the name
-    stays the same; `ttl` is in seconds; `credentials` is None where the fetcher is to be asked; `payload` says how
+    stays the same; `verify` is whether the backend's certificate is checked, or the PEM bundle of the authorities
+    by which it is; `ttl` is in seconds; `credentials` is None where the fetcher is to be asked; `payload` says how
     aws-chunked bodies are sent on, see `bodies.resolve_mode`.
     """
 
@@ -77,7 +79,7 @@ class BucketRoute:
     region: str | None = None
     style: AddressingStyle | None = None
     backend_bucket: str | None = None
-    verify: bool = True
+    verify: bool | Path = True
     ttl: float = 300.0
     credentials: Credentials | None = None
     payload: PayloadMode = "auto"
@@ -100,7 +102,7 @@ class Destination:
     endpoint: Endpoint
     region: str
     style: AddressingStyle
-    verify: bool
+    verify: bool | Path
 
     @cached_property
     def authority(self) -> str:

@@ -212,6 +212,7 @@ class OspAddon:
         mitmproxy may leave the stream open when a client hangs up in the very moment in which its handshake fails.
         """
         self._connections.leave(client.id)
+        self._desk.in_flight.gone(client.id)
         self._desk.gates.pop(client, None)
         handler = self._handler_of(client)
         transport = handler.transports.get(client) if handler else None
@@ -336,6 +337,8 @@ class OspAddon:
             )
         if flow.client_conn.proxy_mode.custom_listen_port in self._tls_ports and not flow.client_conn.tls_established:
             return S3Error.invalid_request("This port takes TLS only: use https.")
+        if reason := self._desk.in_flight.excess(flow.client_conn.id, self._desk.limits):
+            return S3Error("SlowDown", "Please reduce your request rate.", reason=reason)
         clients = self._certificate.clients if self._certificate else None
         if clients and clients.required and self._subject(flow.client_conn) is None:
             return S3Error.access_denied(

@@ -6,9 +6,14 @@ All of it is keyed weakly: what mitmproxy forgets is forgotten here.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import select
+import struct
+import termios
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -17,16 +22,17 @@ from mitmproxy import connection, http
 from osp_gateway.backends.routes import Destination
 from osp_gateway.gateway import Gateway
 from osp_gateway.limits import DEFAULT_LIMITS, Limits
+from osp_gateway.mitm.in_flight import InFlight
 from osp_gateway.outcomes import Outcome
 from osp_gateway.s3.errors import S3Error
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTrust:
-    """How a backend's certificate is judged: the name that it must carry, and whether it is checked at all."""
+    """How a backend's certificate is judged: the name that it must carry, and whether, or by which file, it is checked."""
 
     server_name: str
-    verify: bool
+    verify: bool | Path
 
 
 class Gate:
@@ -46,10 +52,28 @@ class Gate:
         """Read on."""
         self._open.set()
 
-    def client_is_behind(self) -> bool:
-        """Whether the client has yet to read what was sent to it: then nobody waits for the backend."""
+    def is_behind(self) -> bool:
+        """Whether the other side has yet to take what was sent to it."""
         transport = getattr(self._writer, "transport", None)
         return transport is not None and transport.get_write_buffer_size() > 0
+
+    def unsent(self) -> int:
+        """Octets that the other side has not acknowledged, as far as the system tells."""
+        transport = getattr(self._writer, "transport", None)
+        if transport is None or transport.is_closing():
+            return 0
+        waiting: int = transport.get_write_buffer_size()
+        number = transport.get_extra_info("socket").fileno()
+        with suppress(OSError):  # not on this system
+            (queued,) = struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, b"\0" * 4))
+            waiting += queued
+        return waiting
+
+    def abort(self) -> None:
+        """End the connection at once, whatever was still to be sent."""
+        transport = getattr(self._writer, "transport", None)
+        if transport is not None:
+            transport.abort()
 
     def something_to_read(self) -> bool:
         """Whether the other side has sent something that nobody has read yet, its end of the connection included."""
@@ -121,6 +145,13 @@ class Desk:
     managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
     gates: WeakKeyDictionary[connection.Connection, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
+    in_flight: InFlight = field(default_factory=InFlight)
+
+    def abort_if_behind(self, client: connection.Client) -> None:
+        """End the connection of a client that has not even taken what it was sent: closing would wait for it."""
+        gate = self.gates.get(client)
+        if gate is not None and gate.is_behind():
+            gate.abort()
 
     def forget(self, flow: http.HTTPFlow) -> None:
         """A flow has come to its end."""

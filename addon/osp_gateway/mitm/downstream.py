@@ -208,6 +208,7 @@ class ClientHttp1(Http1Server):
         elif now - self.idle_since > (self.desk.read_timeout if self.served_any else limits.head_timeout):
             if not self.served_any:
                 note_end(self.context.client, "no request came")
+            self.desk.abort_if_behind(self.context.client)
             yield commands.CloseConnection(self.conn)
 
     def hang_up(self) -> Commands:

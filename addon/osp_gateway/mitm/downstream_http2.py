@@ -69,6 +69,7 @@ class ClientHttp2(Http2Server):
         self.over = False
         octets = desk.limits.head_octets
         self.h2_conn.local_settings.max_header_list_size = octets
+        self.h2_conn.local_settings.max_concurrent_streams = desk.limits.requests_per_connection or 2**31 - 1
         self.h2_conn.local_settings.acknowledge()
         self.h2_conn.decoder.max_header_list_size = DECODED_PER_HEAD * octets
 
@@ -182,6 +183,7 @@ class ClientHttp2(Http2Server):
             self.idle_since = now
         elif now - self.idle_since > (self.desk.read_timeout if self.served_any else limits.head_timeout):
             reason = "" if self.served_any else "no request came"
+            self.desk.abort_if_behind(self.context.client)
             yield from self.end(reason, h2.errors.ErrorCodes.NO_ERROR)
 
     def end(self, reason: str, code: h2.errors.ErrorCodes = h2.errors.ErrorCodes.ENHANCE_YOUR_CALM) -> Commands:

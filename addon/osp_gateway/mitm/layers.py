@@ -27,7 +27,7 @@ from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.downstream import ClientHttp1
 from osp_gateway.mitm.downstream_http2 import ClientHttp2
 from osp_gateway.mitm.refusals import note_end
-from osp_gateway.mitm.transport import GatewayStream, Stalled
+from osp_gateway.mitm.transport import GatewayStream
 from osp_gateway.mitm.upstream import GetUpstream, UpstreamClient
 
 log = logging.getLogger(__name__)
@@ -170,10 +170,15 @@ class GatewayHttpLayer(HttpLayer):
             return
         tick = ClockTick(busy=bool(self.streams))
         yield from self.event_to_child(self.connections[self.context.client], tick)
-        limit = time.monotonic() - self.desk.read_timeout
+        now, reading = time.monotonic(), not self.held_back()
         for stream in list(self.streams.values()):
-            if isinstance(stream, GatewayStream) and stream.last_progress < limit:
-                yield from self.event_to_child(stream, Stalled())
+            if isinstance(stream, GatewayStream) and (news := stream.stalled(now, reading=reading)):
+                yield from self.event_to_child(stream, news)
+
+    def held_back(self) -> bool:
+        """Whether a store has yet to take what was sent to it: mitmproxy reads nothing from the client meanwhile."""
+        gates = [self.desk.gates.get(c) for c in self.connections if isinstance(c, Server)]
+        return any(gate.is_behind() for gate in gates if gate is not None)
 
     def make_stream(self, stream_id: int) -> Commands:
         """A stream for each request."""

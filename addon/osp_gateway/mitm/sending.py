@@ -41,6 +41,10 @@ RESEND_OCTETS: Final = 64 * 1024
 Commands = Generator[commands.Command, Any, None]
 
 
+class Cancelled(Exception):
+    """The client has given its request up, in an event that has yet to be handled."""
+
+
 class Received:
     """What has come of a client's body, for as long as it is short enough to be sent again."""
 
@@ -104,6 +108,7 @@ class SendingStream(HttpStream):
             S3Error: ServiceUnavailable where the backend cannot be reached.
         """
         assert self.forward is not None
+        self.stop_if_cancelled()
         destination = self.forward.destination
         endpoint = destination.endpoint
         name = server_name(destination)
@@ -115,9 +120,25 @@ class SendingStream(HttpStream):
         )
         if problem:
             raise _unreachable(problem)
+        if self.is_cancelled() and self.flow.request.is_http2:
+            yield commands.CloseConnection(connected)  # nobody else would use it
+        self.stop_if_cancelled()
         self.context.server = self.flow.server_conn = connected
         self.upstream_open = True
         yield SendHttp(RequestHeaders(self.stream_id, upstream_request(self.forward), end_stream), self.context.server)
+
+    def is_cancelled(self) -> bool:
+        """Whether the client has given up while a verdict or a connection was awaited."""
+        return any(isinstance(event, RequestProtocolError) for event in self._paused_event_queue)
+
+    def stop_if_cancelled(self) -> None:
+        """Let nothing reach the store that nobody wants any more.
+
+        Raises:
+            Cancelled: the client has given up.
+        """
+        if self.is_cancelled():
+            raise Cancelled
 
     # Sending again
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from mitmproxy import tls
 from mitmproxy.connection import Client
 from OpenSSL import SSL, crypto
 
+from osp_gateway.backends.routes import is_ip_address
 from osp_gateway.mitm.desk import UpstreamTrust
 
 HTTP1: Final = b"http/1.1"
@@ -114,16 +116,31 @@ def start_upstream(data: tls.TlsData, trust: UpstreamTrust) -> None:
     """Judge a backend's certificate by the bucket's rule; S3 is spoken over HTTP/1.1."""
     data.conn.sni = trust.server_name
     data.conn.alpn_offers = (b"http/1.1",)
-    if trust.verify:
+    if trust.verify is True:
         return  # mitmproxy's own TLS addon checks chain and name
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_verify(SSL.VERIFY_NONE)
     connection = SSL.Connection(context)
-    connection.set_tlsext_host_name(trust.server_name.encode("idna"))
+    if trust.verify is False:
+        context.set_verify(SSL.VERIFY_NONE)
+        connection.set_verify(SSL.VERIFY_NONE)
+    else:
+        context.load_verify_locations(str(trust.verify))
+        connection.set_verify(SSL.VERIFY_PEER)
+        _expect_name(connection, trust.server_name)
+    if not is_ip_address(trust.server_name):
+        connection.set_tlsext_host_name(trust.server_name.encode("idna"))
     connection.set_alpn_protos([b"http/1.1"])
     connection.set_connect_state()
     data.ssl_conn = connection
+
+
+def _expect_name(connection: SSL.Connection, name: str) -> None:
+    """Let the handshake fail for a certificate of another name: RFC 9525, section 6."""
+    if is_ip_address(name):
+        connection.set1_ip(ipaddress.ip_address(name).packed)
+    else:
+        connection.set1_host(name.encode("idna"), SSL.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)
 
 
 def _select_http1(_connection: SSL.Connection, offered: list[bytes]) -> Any:

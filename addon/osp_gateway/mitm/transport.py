@@ -44,7 +44,8 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpReque
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.downstream import BodyRefused
 from osp_gateway.mitm.downstream_http2 import AnsweredEarly
-from osp_gateway.mitm.sending import SendingStream
+from osp_gateway.mitm.pacing import PacedStream, Stalled
+from osp_gateway.mitm.sending import Cancelled
 from osp_gateway.outcomes import Forward, PendingForm
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sigv4.form_codec import PostForm
@@ -59,10 +60,6 @@ DRAIN_SECONDS: Final = 5.0
 Commands = Generator[commands.Command, Any, None]
 
 
-class Stalled(events.Event):
-    """Nothing has moved on a request for too long."""
-
-
 @dataclass
 class PostFormHook(commands.StartHook):
     """The fields of a POST form have been read; the addon's `post_form` decides."""
@@ -70,19 +67,15 @@ class PostFormHook(commands.StartHook):
     flow: http.HTTPFlow
 
 
-class GatewayStream(SendingStream):
+class GatewayStream(PacedStream):
     """One request and its response."""
 
     def __init__(self, context: Context, stream_id: int, desk: Desk, backlog: Callable[[int], int]) -> None:
         """`backlog` says how much of a stream's response waits for the client's window."""
-        super().__init__(context, stream_id, desk)
-        self.backlog = backlog
+        super().__init__(context, stream_id, desk, backlog)
         self.form: PostForm | None = None
-        self.request_complete = False
-        self.answered = False
         self.drained = 0
         self.queued = 0
-        self.last_progress = time.monotonic()
         self.kept: list[bytes] = []
         self.kept_octets = 0
 
@@ -90,8 +83,7 @@ class GatewayStream(SendingStream):
 
     def handle_event(self, event: events.Event) -> Commands:
         """Count what queues up behind a decision, and stop reading before it becomes much."""
-        if not isinstance(event, Stalled):
-            self.last_progress = time.monotonic()
+        self.note_progress(event)
         if self._paused and isinstance(event, RequestData):
             self.queued += len(event.data)
             if self.queued > MAX_QUEUED_OCTETS and (gate := self.desk.gates.get(self.context.client)):
@@ -105,6 +97,8 @@ class GatewayStream(SendingStream):
     def _handle_event(self, event: events.Event) -> Commands:
         try:
             yield from self._dispatch(event)
+        except Cancelled:
+            return  # the event that says so is the next one
         except S3Error as error:
             yield from self.break_off(error)
         except Exception as error:
@@ -113,7 +107,7 @@ class GatewayStream(SendingStream):
 
     def _dispatch(self, event: events.Event) -> Commands:
         if isinstance(event, Stalled):
-            yield from self.give_up()
+            yield from self.give_up(event)
         elif isinstance(event, events.Wakeup):
             yield from self.stop_draining()
         elif isinstance(event, BodyRefused):
@@ -144,9 +138,11 @@ class GatewayStream(SendingStream):
                 break
             reply = yield command
         self.desk.managed.add(self.flow)
+        self.desk.in_flight.enter(self.context.client.id, self.stream_id)
         yield command
         if (yield from self.check_killed(True)):
             return
+        self.count_anew(time.monotonic())
         yield from self.decided()
 
     def check_invalid(self, request: bool) -> Generator[commands.Command, Any, bool]:
@@ -312,32 +308,13 @@ class GatewayStream(SendingStream):
 
     def release(self) -> None:
         """Let go of what was held of the body: a stream is part of reference cycles and may stay in memory for long."""
+        self.desk.in_flight.leave(self.context.client.id, self.stream_id)
         self.forward = self.form = None
         self.kept.clear()
         self.received.forget()
         self.held.clear()
         self.request_body_buf.clear()
         self.response_body_buf.clear()
-
-    def give_up(self) -> Commands:
-        """End a request on which nothing moves any more, unless it is the client who does not read."""
-        if self.answered:
-            yield from self.stop_draining()
-        elif self.response_begun and self.client_is_behind():
-            return
-        elif self.request_complete:
-            raise S3Error.unavailable("The backend did not answer in time. Please try again.")
-        else:
-            raise S3Error(
-                "RequestTimeout",
-                "Your socket connection to the server was not read from or written to within the timeout period. "
-                "Idle connections will be closed.",
-            )
-
-    def client_is_behind(self) -> bool:
-        """Whether the client has yet to take what there is for it: then nobody waits for the backend."""
-        gate = self.desk.gates.get(self.context.client)
-        return self.backlog(self.stream_id) > 0 or (gate is not None and gate.client_is_behind())
 
     def break_off(self, error: S3Error) -> Commands:
         """End the request: cut the upstream off, tell the client if that is still possible."""

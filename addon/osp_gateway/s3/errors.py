@@ -5,7 +5,7 @@ See "Error responses" in the Amazon S3 API reference. `S3Error` is the one excep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Self
 from xml.sax.saxutils import escape
 
@@ -57,7 +57,8 @@ class S3Error(Exception):
     """A refusal in S3's own words.
 
     `code` is one of `STATUS`; `message` goes to the client and must not contain a secret; `reason` is for the
-    operator only (log, flow comment) and defaults to the message; `details` become further XML elements.
+    operator only (log, flow comment) and defaults to the message; `details` become further XML elements, `headers`
+    further header fields of the answer.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class S3Error(Exception):
         *,
         reason: str | None = None,
         details: Mapping[str, str] | None = None,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.reason = reason or message
         self.details: Mapping[str, str] = details or {}
+        self.headers = tuple(headers)
         self.status = STATUS[code]
 
     @classmethod
