@@ -11,14 +11,14 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from osp_gateway.access.authorizer import AccessRequest, Authorizer, Decision
 from osp_gateway.access.compose import unanimous
 from osp_gateway.access.constraints import refuse_excess
-from osp_gateway.access.identity import NOBODY, Identity, of_key
+from osp_gateway.access.identity import of_key
 from osp_gateway.access.key_buckets import KeyBuckets
 from osp_gateway.access.keystore import Keystore
 from osp_gateway.access.presign import PresignUses
@@ -45,8 +45,10 @@ from osp_gateway.backends.routes import (
 )
 from osp_gateway.backends.signers import BearerSigner, KeySigner, unsigned
 from osp_gateway.callables import CallableRunner
+from osp_gateway.case import Case
 from osp_gateway.config import Settings
 from osp_gateway.explaining import Explainer
+from osp_gateway.identifying import Identified, Identifier
 from osp_gateway.outcomes import (
     Arrival,
     Batch,
@@ -55,12 +57,10 @@ from osp_gateway.outcomes import (
     PendingForm,
     Refusal,
     Reply,
-    Verdict,
     own_headers,
     refuse,
 )
 from osp_gateway.questions import (
-    NOTHING,
     ROOT,
     about_batch_key,
     about_copy_source,
@@ -76,16 +76,11 @@ from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable, is_form
 from osp_gateway.s3.xml import bucket_list
 from osp_gateway.sharing import SharedCache
-from osp_gateway.sigv4 import claims, sigv2
-from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.chunk_signing import ChunkChain
-from osp_gateway.sigv4.claim_parts import CONTENT_SHA256, Claim
-from osp_gateway.sigv4.dates import iso_time, parse_amz_date
+from osp_gateway.sigv4.dates import iso_time
 from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
-from osp_gateway.sigv4.presigned import hoisted_headers, without_authentication
-from osp_gateway.sigv4.sigv2 import V2Claim
-from osp_gateway.sigv4.verify import chunk_chain, verify
+from osp_gateway.sigv4.verify import chunk_chain
 
 log = logging.getLogger(__name__)
 
@@ -94,60 +89,6 @@ KEYS_AT_A_TIME: Final = 32
 """So many keys of a batch are asked about at a time: fewer than there are places for the operator's functions."""
 _FORM_HEADERS: Final = ("accept", "origin", "user-agent")
 """Headers of a form's request that go on as they are; everything that means something stands in the form."""
-
-
-@dataclass(slots=True)
-class _Case:
-    """What has been found out about one request so far: the verdict of a refusal tells it, too."""
-
-    arrival: Arrival
-    request_id: str
-    started: int
-    who: str = "-"
-    operation: str = "-"
-    bucket: str = ""
-    key: str = ""
-    reason: str = ""
-    cached: bool = False
-    upstream: str = "-"
-    explanation: str = ""
-
-    def verdict(self, allowed: bool, reason: str) -> Verdict:
-        """The case closed."""
-        return Verdict(
-            request_id=self.request_id,
-            who=self.who,
-            operation=self.operation,
-            bucket=self.bucket,
-            key=self.key,
-            allowed=allowed,
-            reason=reason,
-            cached=self.cached,
-            upstream=self.upstream,
-            micros=(time.perf_counter_ns() - self.started) // 1000,
-            explanation=self.explanation,
-            tls_subject=self.arrival.tls_subject,
-        )
-
-
-@dataclass(slots=True)
-class _Identified:
-    """A request whose sender is known, or known to be nobody."""
-
-    identity: Identity
-    claim: Claim | None
-    query: tuple[Pair, ...]
-    hoisted: Mapping[str, str]
-    payload_hash: str
-    secret: str | None = field(default=None, repr=False)
-    anonymous: bool = False
-    presigned: tuple[str, float] | None = field(default=None, repr=False)
-    """A presigned URL's signature, and when it expires in seconds since the epoch."""
-
-    @property
-    def token(self) -> str:
-        """The access key, empty for nobody."""
-        return self.identity.access_key
 
 
 class Gateway:
@@ -175,19 +116,20 @@ class Gateway:
         self._keystore = Keystore(
             settings.keystore, settings.hmac_fetcher, runner, tokens=settings.hmac_fetcher_takes_token, shared=shared
         )
+        self._signing_keys = SigningKeys()
+        self._identifier = Identifier(settings, self._keystore, self._signing_keys, clock)
         self._explainer = Explainer(settings, self._keystore, clock)
         self._authorizer = _authorizer(settings, runner, shared)
         self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
         self._presign_uses.limit = settings.max_presign_uses
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock, shared)
         self._iam = IamTokens(post, settings.iam_url)
-        self._signing_keys = SigningKeys()
         self._regions = Regions()
         self._started_at = clock()
 
     async def admit(self, arrival: Arrival) -> Outcome:
         """Decide about a request by its head. Never raises: an error is a refusal."""
-        case = _Case(arrival, os.urandom(8).hex().upper(), time.perf_counter_ns())
+        case = Case(arrival, os.urandom(8).hex().upper(), time.perf_counter_ns())
         try:
             return await self._decide(case)
         except S3Error as error:
@@ -195,7 +137,7 @@ class Gateway:
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in our code is a refusal
             return self.refusal(case, _our_failure(case.request_id, error))
 
-    async def _explained(self, case: _Case, error: S3Error) -> S3Error:
+    async def _explained(self, case: Case, error: S3Error) -> S3Error:
         """The error, with what could be found out about it."""
         try:
             explanation = await self._explainer.explanation(error, case.arrival)
@@ -207,11 +149,11 @@ class Gateway:
         case.explanation = explanation.text()
         return self._explainer.describe(error, explanation)
 
-    def refusal(self, case: _Case, error: S3Error) -> Refusal:
+    def refusal(self, case: Case, error: S3Error) -> Refusal:
         """The refusal of a case."""
         return refuse(case.verdict(False, error.reason), error, case.arrival.head, self._settings.server_name)
 
-    async def _decide(self, case: _Case) -> Outcome:
+    async def _decide(self, case: Case) -> Outcome:
         head = case.arrival.head
         head.refuse_ambiguity()
         resource, query = self._parse(case)
@@ -219,7 +161,7 @@ class Gateway:
             case.operation = POST_OBJECT
             form = PostForm.of_head(head)
             return PendingForm(case.verdict(False, "its fields are not known yet"), case.arrival, resource, form)
-        identified = await self._identify(case, resource, query)
+        identified = await self._identifier.identify(case, resource, query)
         operation = self._name(case, resource, identified)
         if operation.name == "ListBuckets" and self._routes.catch_all is None:
             return await self._list_buckets(case, identified)
@@ -277,7 +219,7 @@ class Gateway:
 
     async def admit_form(self, pending: PendingForm) -> Forward | Refusal:
         """The second step for a POST form, to be asked once its fields are complete. Never raises."""
-        case = _Case(pending.arrival, pending.verdict.request_id, time.perf_counter_ns())
+        case = Case(pending.arrival, pending.verdict.request_id, time.perf_counter_ns())
         case.operation, case.bucket = POST_OBJECT, pending.resource.bucket
         try:
             return await self._decide_form(case, pending)
@@ -286,13 +228,14 @@ class Gateway:
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in our code is a refusal
             return self.refusal(case, _our_failure(case.request_id, error))
 
-    async def _decide_form(self, case: _Case, pending: PendingForm) -> Forward:
+    async def _decide_form(self, case: Case, pending: PendingForm) -> Forward:
         bucket, form = pending.resource.bucket, pending.form
         claim = form.claim(self._clock())
-        secret = None
+        identity, secret = of_key(claim.access_key), None
         case.who = f"{claim.access_key} (unverified)"
         if not self._settings.skip_signature_validation:
-            secret = await self._keystore.secret(claim.access_key, claim.session_token)
+            known = await self._identifier.known(claim.access_key, claim.session_token)
+            identity, secret = known.identity, known.secret
         upload = form.verify(secret, bucket, self._clock(), self._signing_keys)
         if secret is not None:
             case.who = claim.access_key
@@ -300,7 +243,6 @@ class Gateway:
         refuse_path_like(upload.key, AddressingStyle.PATH)  # whatever the style: the key is no part of the URL
         target = object_in(pending.resource, upload.key)
         route = self._routes.find(bucket)
-        identity = of_key(claim.access_key)
         decision = await self._authorize(case, about_form(case.arrival, identity, target, upload.headers, route.ttl))
         refuse_excess(decision.constraints, case.arrival.head)
         destination = self._regions.place(self._routes.destination(route, bucket, case.arrival.default_endpoint))
@@ -372,7 +314,7 @@ class Gateway:
 
     # 1 parse
 
-    def _parse(self, case: _Case) -> tuple[Resource, tuple[Pair, ...]]:
+    def _parse(self, case: Case) -> tuple[Resource, tuple[Pair, ...]]:
         head = case.arrival.head
         host = head.get("host")
         if not host:
@@ -384,67 +326,9 @@ class Gateway:
         except ValueError as error:
             raise S3Error("InvalidURI", "Couldn't parse the specified URI: invalid percent-encoding.") from error
 
-    # 2 identify
-
-    async def _identify(self, case: _Case, resource: Resource, query: tuple[Pair, ...]) -> _Identified:
-        head = case.arrival.head
-        if self._settings.skip_signature_validation:
-            return self._take_their_word(case, query)
-        if head.method == "OPTIONS" and self._settings.allow_anonymous and "authorization" not in head.fields:
-            # A browser asks for a presigned URL with its whole query, whose signature is for another method.
-            query = without_authentication(query)
-            if self._settings.allow_sigv2:
-                query = sigv2.without_authentication(query)
-            return self._nobody(case, query)
-        if self._settings.allow_sigv2 and (old := sigv2.read(head, query, self._clock())) is not None:
-            return await self._identify_v2(case, resource, query, old)
-        claim = claims.read(head, query, self._clock())
-        if claim is None:
-            return self._nobody(case, query)
-        case.who = claim.access_key
-        secret = await self._keystore.secret(claim.access_key, claim.session_token)
-        verify(claim, head, resource.canonical_path, secret, self._signing_keys)
-        return _identified(of_key(claim.access_key), claim, query, claim.payload_hash, secret)
-
-    async def _identify_v2(
-        self, case: _Case, resource: Resource, query: tuple[Pair, ...], claim: V2Claim
-    ) -> _Identified:
-        """Signature V2, which says nothing of the body but its Content-MD5."""
-        head = case.arrival.head
-        case.who = claim.access_key
-        secret = await self._keystore.secret(claim.access_key, claim.session_token)
-        sigv2.verify(claim, head, resource, query, secret)
-        payload_hash = head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
-        plain = sigv2.without_authentication(query) if claim.expires_at is not None else query
-        identified = _Identified(of_key(claim.access_key), None, plain, NOTHING, payload_hash)
-        if claim.expires_at is not None:
-            identified.presigned = claim.signature, claim.expires_at
-        return identified
-
-    def _nobody(self, case: _Case, query: tuple[Pair, ...]) -> _Identified:
-        """An unsigned request: refused, unless the operator lets the validator judge such requests."""
-        if not self._settings.allow_anonymous:
-            raise S3Error.access_denied(reason="the request is not signed")
-        case.who = "anonymous"
-        payload_hash = case.arrival.head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
-        nobody = _identified(NOBODY, None, query, payload_hash)
-        nobody.anonymous = True
-        return nobody
-
-    def _take_their_word(self, case: _Case, query: tuple[Pair, ...]) -> _Identified:
-        """`skip_signature_validation`: whoever they say they are."""
-        head = case.arrival.head
-        try:
-            claim = claims.read(head, query, self._clock())
-        except S3Error:
-            claim = None
-        case.who = f"{claim.access_key} (unverified)" if claim else "anonymous (unverified)"
-        payload_hash = claim.payload_hash if claim else head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
-        return _identified(of_key(claim.access_key) if claim else NOBODY, claim, query, payload_hash)
-
     # 3 name it
 
-    def _name(self, case: _Case, resource: Resource, identified: _Identified) -> Operation:
+    def _name(self, case: Case, resource: Resource, identified: Identified) -> Operation:
         head = case.arrival.head
         fields: Mapping[str, list[str]] = head.fields
         if identified.hoisted:
@@ -459,7 +343,7 @@ class Gateway:
 
     # 4 authorize
 
-    async def _authorize(self, case: _Case, request: AccessRequest) -> Decision:
+    async def _authorize(self, case: Case, request: AccessRequest) -> Decision:
         decision = await self._authorizer(request)
         case.cached, case.reason = decision.cached, decision.reason
         if not decision.allowed:
@@ -467,7 +351,7 @@ class Gateway:
         return decision
 
     async def _copy_source(
-        self, case: _Case, identified: _Identified, operation: Operation, target: BucketRoute
+        self, case: Case, identified: Identified, operation: Operation, target: BucketRoute
     ) -> str | None:
         """The rewritten copy source, authorized as a read of its own."""
         if not operation.copies:
@@ -486,7 +370,7 @@ class Gateway:
             raise S3Error("NotImplemented", "The copy source is on another backend than the target.")
         return write_copy_source(source, destination)
 
-    async def _list_buckets(self, case: _Case, identified: _Identified) -> Reply:
+    async def _list_buckets(self, case: Case, identified: Identified) -> Reply:
         """The configured buckets that this caller may list."""
         allowed = []
         for name in self._routes.names:
@@ -501,14 +385,14 @@ class Gateway:
         headers = own_headers(self._settings.server_name, verdict.request_id, len(body))
         return Reply(verdict, 200, headers, body)
 
-    def _count_presigned_use(self, identified: _Identified) -> None:
+    def _count_presigned_use(self, identified: Identified) -> None:
         if identified.presigned is not None:
             self._presign_uses.count(*identified.presigned, self._clock())
 
     # 6 credentials, 8 sign
 
     async def _backend_credentials(
-        self, route: BucketRoute, identified: _Identified, bucket: str, decision: Decision
+        self, route: BucketRoute, identified: Identified, bucket: str, decision: Decision
     ) -> Credentials | None:
         """None for an anonymous request, which stays one."""
         if identified.anonymous:
@@ -535,7 +419,7 @@ class Gateway:
         self,
         method: str,
         path: str,
-        identified: _Identified,
+        identified: Identified,
         destination: Destination,
         credentials: Credentials | None,
     ) -> Signer:
@@ -552,7 +436,7 @@ class Gateway:
             method, path, identified.query, credentials, destination.region, self._clock, self._signing_keys
         )
 
-    def _client_chain(self, identified: _Identified, kind: str) -> ChunkChain:
+    def _client_chain(self, identified: Identified, kind: str) -> ChunkChain:
         """The chain of the client's chunk signatures."""
         if identified.claim is None or identified.secret is None:
             raise S3Error.invalid_request("Signed chunks need a verified signature in the Authorization header.")
@@ -575,22 +459,6 @@ def _authorizer(settings: Settings, runner: CallableRunner, shared: SharedCache 
     if settings.authorizer is not None:
         parts.append(ValidatorAuthorizer(settings.authorizer, False, runner, alone=True, shared=shared))
     return parts[0] if len(parts) == 1 else unanimous(*parts)
-
-
-def _identified(
-    identity: Identity, claim: Claim | None, query: tuple[Pair, ...], payload_hash: str, secret: str | None = None
-) -> _Identified:
-    """With a presigned URL's headers taken out of its query."""
-    if claim is not None and claim.expires is None:
-        return _Identified(identity, claim, query, NOTHING, payload_hash, secret)
-    plain = without_authentication(query)
-    hoisted = hoisted_headers(plain)
-    if hoisted:
-        plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
-    identified = _Identified(identity, claim, plain, hoisted, payload_hash, secret)
-    if claim is not None and claim.expires is not None:
-        identified.presigned = claim.signature, (parse_amz_date(claim.amz_date) or 0) + claim.expires
-    return identified
 
 
 def _response_names(arrival: Arrival, resource: Resource, destination: Destination) -> ResponseNames:

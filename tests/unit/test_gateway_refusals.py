@@ -106,7 +106,7 @@ async def test_a_body_without_a_length_is_refused() -> None:
     assert (await Bench().refusal(head)).error.code == "MissingContentLength"
 
 
-@pytest.mark.parametrize("step", ["_routes", "_authorizer", "_credentials", "_operations", "_keystore"])
+@pytest.mark.parametrize("step", ["_routes", "_authorizer", "_credentials", "_operations", "_identifier"])
 async def test_an_error_of_our_own_is_a_refusal(step: str, caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
     setattr(bench.gateway, step, None)

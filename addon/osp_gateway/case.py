@@ -1,0 +1,42 @@
+"""What has been found out about one request while it is being decided."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from osp_gateway.outcomes import Arrival, Verdict
+
+
+@dataclass(slots=True)
+class Case:
+    """What has been found out about one request so far: the verdict of a refusal tells it, too."""
+
+    arrival: Arrival
+    request_id: str
+    started: int
+    who: str = "-"
+    operation: str = "-"
+    bucket: str = ""
+    key: str = ""
+    reason: str = ""
+    cached: bool = False
+    upstream: str = "-"
+    explanation: str = ""
+
+    def verdict(self, allowed: bool, reason: str) -> Verdict:
+        """The case closed."""
+        return Verdict(
+            request_id=self.request_id,
+            who=self.who,
+            operation=self.operation,
+            bucket=self.bucket,
+            key=self.key,
+            allowed=allowed,
+            reason=reason,
+            cached=self.cached,
+            upstream=self.upstream,
+            micros=(time.perf_counter_ns() - self.started) // 1000,
+            explanation=self.explanation,
+            tls_subject=self.arrival.tls_subject,
+        )

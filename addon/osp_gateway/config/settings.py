@@ -1,0 +1,153 @@
+"""A valid configuration, immutable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from osp_gateway.backends.iam import DEFAULT_URL
+from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint
+from osp_gateway.callables import positional_parameters
+from osp_gateway.config.model import BucketModel, CredentialsModel, ServerModel, speaks_tls
+from osp_gateway.limits import Limits
+from osp_gateway.s3.address import AddressingStyle
+from osp_gateway.sigv4.keys import KeyPair
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A port to listen on."""
+
+    port: int
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A valid configuration.
+
+    `keystore` maps client access keys to their secrets and session tokens; `key_buckets` maps them to the bucket
+    patterns listed with them; `cert_path` and `key_path` are PEM files for TLS listeners, or None for a certificate
+    that mitmproxy makes; `client_ca_path` a PEM bundle of the authorities that sign clients' certificates, which
+    clients must have unless `client_certificates_optional`. Timeouts are in seconds.
+    """
+
+    routes: tuple[BucketRoute, ...]
+    keystore: Mapping[str, KeyPair]
+    key_buckets: Mapping[str, tuple[str, ...]]
+    bucket_creds_fetcher: Callable[..., Any] | None = field(repr=False)
+    validator: Callable[..., Any] | None = field(repr=False)
+    validator_takes_request: bool
+    authorizer: Callable[..., Any] | None = field(repr=False)
+    backend_credentials: Mapping[str, Credentials] = field(repr=False)
+    cache_url: str | None = field(repr=False)
+    cache_secret: str = field(repr=False)
+    cache_namespace: str
+    hmac_fetcher: Callable[..., Any] | None = field(repr=False)
+    hmac_fetcher_takes_token: bool
+    listeners: tuple[Listener, ...]
+    listen_host: str
+    cert_path: Path | None
+    key_path: Path | None
+    skip_signature_validation: bool
+    allow_anonymous: bool
+    connect_timeout: float
+    read_timeout: float
+    max_presign_uses: int | None
+    server_name: str
+    domains: tuple[str, ...]
+    iam_url: str
+    allow_sigv2: bool
+    explain_errors: bool
+    limits: Limits
+    shutdown_grace: float
+    admin_port: int | None
+    admin_host: str
+    client_ca_path: Path | None
+    client_certificates_optional: bool
+
+
+def make_settings(
+    model: ServerModel,
+    fetcher: Callable[..., Any] | None,
+    validator: Callable[..., Any] | None,
+    hmac_fetcher: Callable[..., Any] | None,
+    authorizer: Callable[..., Any] | None,
+) -> Settings:
+    """The settings of a configuration in which no mistake was found."""
+    ports = ((model.http_port, False), (model.https_port, True))
+    return Settings(
+        routes=tuple(_route(name, bucket, model.verify) for name, bucket in model.cos_map.items()),
+        keystore={
+            key.access_key: KeyPair(key.access_key, key.secret_key, key.session_token) for key in model.hmac_keystore
+        },
+        key_buckets={key.access_key: key.buckets for key in model.hmac_keystore if key.buckets is not None},
+        bucket_creds_fetcher=fetcher,
+        validator=validator,
+        validator_takes_request=_takes(validator, 3),
+        authorizer=authorizer,
+        backend_credentials={name: _named(entry) for name, entry in model.backend_credentials.items()},
+        cache_url=model.cache_url,
+        cache_secret=model.cache_secret or "",
+        cache_namespace=model.cache_namespace,
+        hmac_fetcher=hmac_fetcher,
+        hmac_fetcher_takes_token=_takes(hmac_fetcher, 2),
+        listeners=tuple(Listener(port, tls) for port, tls in ports if port is not None),
+        listen_host=model.listen_host,
+        cert_path=model.cert_path,
+        key_path=model.key_path,
+        skip_signature_validation=model.skip_signature_validation,
+        allow_anonymous=model.allow_anonymous,
+        connect_timeout=model.connect_timeout,
+        read_timeout=model.read_timeout,
+        max_presign_uses=model.max_presign_url_usage_attempts,
+        server_name=model.server_name,
+        domains=tuple(domain.lower() for domain in model.domains),
+        iam_url=os.environ.get("IBM_IAM_URL") or DEFAULT_URL,
+        allow_sigv2=model.allow_sigv2,
+        explain_errors=model.explain_errors,
+        limits=Limits(**model.limits.model_dump()),
+        shutdown_grace=model.shutdown_grace,
+        admin_port=model.admin_port,
+        admin_host=model.admin_host,
+        client_ca_path=model.client_ca_path,
+        client_certificates_optional=model.client_certificates == "optional",
+    )
+
+
+def _takes(function: Callable[..., Any] | None, arguments: int) -> bool:
+    """Whether an operator's function takes so many positional arguments."""
+    if function is None:
+        return False
+    try:
+        return positional_parameters(function)[1] >= arguments
+    except (TypeError, ValueError):
+        return False
+
+
+def _route(name: str, bucket: BucketModel, verify: bool) -> BucketRoute:
+    credentials: Credentials | None = None
+    if bucket.api_key is not None:
+        credentials = ApiKey(bucket.api_key)
+    elif bucket.access_key is not None and bucket.secret_key is not None:
+        credentials = KeyPair(bucket.access_key, bucket.secret_key)
+    return BucketRoute(
+        pattern=name,
+        endpoint=None if bucket.host is None else Endpoint(bucket.host.lower(), bucket.port, speaks_tls(bucket)),
+        region=bucket.region,
+        style=AddressingStyle(bucket.addressing_style) if bucket.addressing_style else None,
+        backend_bucket=bucket.bucket,
+        verify=verify if bucket.verify is None else bucket.verify,
+        ttl=bucket.ttl,
+        credentials=credentials,
+        payload=bucket.payload,
+    )
+
+
+def _named(entry: CredentialsModel) -> Credentials:
+    if entry.api_key is not None:
+        return ApiKey(entry.api_key)
+    return KeyPair(entry.access_key or "", entry.secret_key or "", entry.session_token)

@@ -1,0 +1,169 @@
+"""Who sent a request: step 2 of the path.
+
+A signature is checked with the secret of its access key, and there are several kinds of keys: each kind is a
+`KeyResolver`, asked in turn, and the keystore is the last of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from osp_gateway.access.identity import NOBODY, Identity, of_key
+from osp_gateway.access.keystore import Keystore
+from osp_gateway.case import Case
+from osp_gateway.config import Settings
+from osp_gateway.questions import NOTHING
+from osp_gateway.s3.address import Resource
+from osp_gateway.s3.encoding import Pair
+from osp_gateway.s3.errors import S3Error
+from osp_gateway.sigv4 import claims, sigv2
+from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
+from osp_gateway.sigv4.claim_parts import CONTENT_SHA256, Claim
+from osp_gateway.sigv4.dates import parse_amz_date
+from osp_gateway.sigv4.keys import SigningKeys
+from osp_gateway.sigv4.presigned import hoisted_headers, without_authentication
+from osp_gateway.sigv4.sigv2 import V2Claim
+from osp_gateway.sigv4.verify import verify
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Whom a key stands for, and the secret that its signatures are made with."""
+
+    identity: Identity
+    secret: str = field(repr=False)
+
+
+class KeyResolver(Protocol):
+    """One kind of client keys."""
+
+    async def resolve(self, access_key: str, session_token: str | None) -> Known | None:
+        """Who that is; None where the key is of another kind. Raises `S3Error` where it is of this one, but no good."""
+
+
+@dataclass(slots=True)
+class Identified:
+    """A request whose sender is known, or known to be nobody."""
+
+    identity: Identity
+    claim: Claim | None
+    query: tuple[Pair, ...]
+    hoisted: Mapping[str, str]
+    payload_hash: str
+    secret: str | None = field(default=None, repr=False)
+    anonymous: bool = False
+    presigned: tuple[str, float] | None = field(default=None, repr=False)
+    """A presigned URL's signature, and when it expires in seconds since the epoch."""
+
+    @property
+    def token(self) -> str:
+        """The access key, empty for nobody."""
+        return self.identity.access_key
+
+
+class Identifier:
+    """Finds out who sent a request, and refuses those of whom that cannot be said."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        keystore: Keystore,
+        signing_keys: SigningKeys,
+        clock: Callable[[], float],
+        resolvers: Sequence[KeyResolver] = (),
+    ) -> None:
+        """`resolvers` are asked before the keystore; `clock` gives seconds since the epoch."""
+        self._settings = settings
+        self._keystore = keystore
+        self._signing_keys = signing_keys
+        self._clock = clock
+        self._resolvers = tuple(resolvers)
+
+    async def known(self, access_key: str, session_token: str | None) -> Known:
+        """Whom a key stands for.
+
+        Raises:
+            S3Error: InvalidAccessKeyId (403), InvalidToken (400), ExpiredToken (400), ServiceUnavailable (503).
+        """
+        for resolver in self._resolvers:
+            found = await resolver.resolve(access_key, session_token)
+            if found is not None:
+                return found
+        return Known(of_key(access_key), await self._keystore.secret(access_key, session_token))
+
+    async def identify(self, case: Case, resource: Resource, query: tuple[Pair, ...]) -> Identified:
+        """The sender of a request, as far as its head tells.
+
+        Raises:
+            S3Error: with the code and message that AWS gives.
+        """
+        head = case.arrival.head
+        if self._settings.skip_signature_validation:
+            return self._take_their_word(case, query)
+        if head.method == "OPTIONS" and self._settings.allow_anonymous and "authorization" not in head.fields:
+            # A browser asks for a presigned URL with its whole query, whose signature is for another method.
+            query = without_authentication(query)
+            if self._settings.allow_sigv2:
+                query = sigv2.without_authentication(query)
+            return self._nobody(case, query)
+        if self._settings.allow_sigv2 and (old := sigv2.read(head, query, self._clock())) is not None:
+            return await self._identify_v2(case, resource, query, old)
+        claim = claims.read(head, query, self._clock())
+        if claim is None:
+            return self._nobody(case, query)
+        case.who = claim.access_key
+        known = await self.known(claim.access_key, claim.session_token)
+        verify(claim, head, resource.canonical_path, known.secret, self._signing_keys)
+        return _identified(known.identity, claim, query, claim.payload_hash, known.secret)
+
+    async def _identify_v2(self, case: Case, resource: Resource, query: tuple[Pair, ...], claim: V2Claim) -> Identified:
+        """Signature V2, which says nothing of the body but its Content-MD5."""
+        head = case.arrival.head
+        case.who = claim.access_key
+        known = await self.known(claim.access_key, claim.session_token)
+        sigv2.verify(claim, head, resource, query, known.secret)
+        payload_hash = head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
+        plain = sigv2.without_authentication(query) if claim.expires_at is not None else query
+        identified = Identified(known.identity, None, plain, NOTHING, payload_hash)
+        if claim.expires_at is not None:
+            identified.presigned = claim.signature, claim.expires_at
+        return identified
+
+    def _nobody(self, case: Case, query: tuple[Pair, ...]) -> Identified:
+        """An unsigned request: refused, unless the operator lets the validator judge such requests."""
+        if not self._settings.allow_anonymous:
+            raise S3Error.access_denied(reason="the request is not signed")
+        case.who = "anonymous"
+        payload_hash = case.arrival.head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
+        nobody = _identified(NOBODY, None, query, payload_hash)
+        nobody.anonymous = True
+        return nobody
+
+    def _take_their_word(self, case: Case, query: tuple[Pair, ...]) -> Identified:
+        """`skip_signature_validation`: whoever they say they are."""
+        head = case.arrival.head
+        try:
+            claim = claims.read(head, query, self._clock())
+        except S3Error:
+            claim = None
+        case.who = f"{claim.access_key} (unverified)" if claim else "anonymous (unverified)"
+        payload_hash = claim.payload_hash if claim else head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
+        return _identified(of_key(claim.access_key) if claim else NOBODY, claim, query, payload_hash)
+
+
+def _identified(
+    identity: Identity, claim: Claim | None, query: tuple[Pair, ...], payload_hash: str, secret: str | None = None
+) -> Identified:
+    """With a presigned URL's headers taken out of its query."""
+    if claim is not None and claim.expires is None:
+        return Identified(identity, claim, query, NOTHING, payload_hash, secret)
+    plain = without_authentication(query)
+    hoisted = hoisted_headers(plain)
+    if hoisted:
+        plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
+    identified = Identified(identity, claim, plain, hoisted, payload_hash, secret)
+    if claim is not None and claim.expires is not None:
+        identified.presigned = claim.signature, (parse_amz_date(claim.amz_date) or 0) + claim.expires
+    return identified
