@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 
 def not_a_bool(value: object) -> object:
@@ -23,6 +25,17 @@ AnyCount = Annotated[int, BeforeValidator(not_a_bool), Field(ge=0)]
 Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._:\-]+$")]
 BucketName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")]
 Secret = Annotated[str, Field(min_length=1, pattern=r"^[\x21-\x7e]+$")]
+
+
+def _trust(value: object) -> bool | Path:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str | os.PathLike):
+        return Path(value)
+    raise ValueError("expected true, false or a PEM file with certificates of authorities")
+
+
+Trust = Annotated[bool | Path, PlainValidator(_trust)]
 
 
 class Model(BaseModel):

@@ -21,6 +21,8 @@ def self_signed(folder):
 
 KINDS = {
     "good": (lambda known, unknown, folder: known.sign("127.0.0.1"), ""),
+    "named": (lambda known, unknown, folder: known.sign("named.localhost"), ""),
+    "othername": (lambda known, unknown, folder: known.sign("other.localhost"), "hostname mismatch"),
     "expired": (lambda known, unknown, folder: known.sign("127.0.0.1", expired=True), "certificate has expired"),
     "misnamed": (lambda known, unknown, folder: known.sign("127.0.0.2"), "IP address mismatch"),
     "unknown": (lambda known, unknown, folder: unknown.sign("127.0.0.1"), "unable to get local issuer certificate"),
@@ -44,28 +46,35 @@ def backends(tmp_path_factory):
             each.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="module")
-def osp(backends, tmp_path_factory):
+GOOD = {"good", "named"}
+HOSTS = {"named": "named.localhost", "othername": "named.localhost"}
+
+
+@pytest.fixture(scope="module", params=["for all backends", "for a bucket"])
+def osp(request, backends, tmp_path_factory):
+    """The authority is told to mitmproxy, or to each bucket."""
     recorders, known = backends
+    told = {"verify": str(known.path)} if request.param == "for a bucket" else {}
+    access = {"is_tls_enabled": True, "access_key": "k", "secret_key": "s", "addressing_style": "path", **told}
     buckets = {
-        kind: {"host": "127.0.0.1", "port": each.port, "is_tls_enabled": True, "access_key": "k", "secret_key": "s"}
-        for kind, each in recorders.items()
+        kind: {"host": HOSTS.get(kind, "127.0.0.1"), "port": each.port, **access} for kind, each in recorders.items()
     }
     config = (
         "from osp_gateway import ProxyServerConfig\n"
         f"config = ProxyServerConfig(cos_map={buckets!r}, validator=lambda token, bucket: True,\n"
         f"    hmac_keystore=[dict(access_key={CLIENT_KEY!r}, secret_key={CLIENT_SECRET!r})])\n"
     )
-    options = {"ssl_verify_upstream_trusted_ca": str(known.path)}
+    options = {} if told else {"ssl_verify_upstream_trusted_ca": str(known.path)}
     with gateway(tmp_path_factory.mktemp("backends"), config, options=options) as running:
         yield running
 
 
-def test_a_backend_with_a_good_certificate_is_used(osp):
-    assert ask(osp.ports[0], signed(osp.ports[0], "GET", "/good/key").octets).status == 200
+@pytest.mark.parametrize("kind", sorted(GOOD))
+def test_a_backend_with_a_good_certificate_is_used(osp, kind):
+    assert ask(osp.ports[0], signed(osp.ports[0], "GET", f"/{kind}/key").octets).status == 200
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "good"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in GOOD])
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_a_backend_with_a_wrong_certificate_gets_nothing(osp, backends, kind, method):
     body = b"a" * 100_000 if method == "PUT" else b""
@@ -75,7 +84,7 @@ def test_a_backend_with_a_wrong_certificate_gets_nothing(osp, backends, kind, me
     assert not backends[0][kind].requests
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "good"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in GOOD])
 def test_the_operator_is_told_what_is_wrong_with_it(osp, kind):
     ask(osp.ports[0], signed(osp.ports[0], "GET", f"/{kind}/told-{kind}").octets)
     osp.running.wait_for(rf"/told-{kind}[^\n]*{KINDS[kind][1]}")

@@ -69,6 +69,8 @@ WRONG_BUCKET_FIELDS: list[tuple[str, object, str]] = [
     ("bucket", "a/b", "str"),
     ("bucket", 7, "int"),
     ("verify", "perhaps", "str"),
+    ("verify", __file__, "str"),
+    ("verify", 7, "int"),
 ]
 
 

@@ -122,7 +122,9 @@ def contradictions(
     for name, bucket in model.cos_map.items():
         place = f"cos_map[{name!r}]"
         if isinstance(bucket.verify, Path) and not _holds_certificates(bucket.verify):
-            problems.append(f"{place}.verify: expected true, false or a PEM file with certificates of authorities")
+            problems.append(
+                f"{place}.verify: expected true, false or a PEM file with certificates of authorities, got str"
+            )
         if (bucket.access_key is None) != (bucket.secret_key is None):
             missing = "secret_key" if bucket.secret_key is None else "access_key"
             problems.append(f"{place}.{missing}: missing, access_key and secret_key go together")

@@ -8,7 +8,19 @@ from typing import Annotated, Final, Literal
 from pydantic import AliasChoices, Field
 
 from osp_gateway.backends.routes import PayloadMode
-from osp_gateway.fields import AnyCount, AtLeastZero, BucketName, Count, Host, ListenPort, Model, Port, Seconds, Secret
+from osp_gateway.fields import (
+    AnyCount,
+    AtLeastZero,
+    BucketName,
+    Count,
+    Host,
+    ListenPort,
+    Model,
+    Port,
+    Seconds,
+    Secret,
+    Trust,
+)
 from osp_gateway.limits import DEFAULT_LIMITS
 
 DEFAULT_TTL_SECONDS: Final = 300
@@ -28,7 +40,7 @@ class BucketModel(Model):
     addressing_style: Literal["virtual", "path"] | None = None
     is_tls_enabled: bool | None = None
     bucket: BucketName | None = None
-    verify: bool | Path | None = None
+    verify: Trust | None = None
     payload: PayloadMode = "auto"
 
 

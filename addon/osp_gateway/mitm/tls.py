@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from cryptography.x509 import Certificate
 from mitmproxy import tls
+from mitmproxy.addons.tlsconfig import DEFAULT_HOSTFLAGS
 from mitmproxy.connection import Client
 from OpenSSL import SSL, crypto
 
@@ -120,13 +121,11 @@ def start_upstream(data: tls.TlsData, trust: UpstreamTrust) -> None:
         return  # mitmproxy's own TLS addon checks chain and name
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    connection = SSL.Connection(context)
-    if trust.verify is False:
-        context.set_verify(SSL.VERIFY_NONE)
-        connection.set_verify(SSL.VERIFY_NONE)
-    else:
+    context.set_verify(SSL.VERIFY_NONE if trust.verify is False else SSL.VERIFY_PEER)
+    if trust.verify is not False:
         context.load_verify_locations(str(trust.verify))
-        connection.set_verify(SSL.VERIFY_PEER)
+    connection = SSL.Connection(context)
+    if trust.verify is not False:
         _expect_name(connection, trust.server_name)
     if not is_ip_address(trust.server_name):
         connection.set_tlsext_host_name(trust.server_name.encode("idna"))
@@ -136,11 +135,21 @@ def start_upstream(data: tls.TlsData, trust: UpstreamTrust) -> None:
 
 
 def _expect_name(connection: SSL.Connection, name: str) -> None:
-    """Let the handshake fail for a certificate of another name: RFC 9525, section 6."""
+    """Let the handshake fail for a certificate of another name: RFC 9525, section 6.
+
+    pyOpenSSL has no calls of its own for that: these are the ones that mitmproxy makes.
+    """
+    library: Any = SSL._lib  # type: ignore[attr-defined]
+    parameters = library.SSL_get0_param(connection._ssl)
+    library.X509_VERIFY_PARAM_set_hostflags(parameters, DEFAULT_HOSTFLAGS)
     if is_ip_address(name):
-        connection.set1_ip(ipaddress.ip_address(name).packed)
+        octets = ipaddress.ip_address(name).packed
+        done = library.X509_VERIFY_PARAM_set1_ip(parameters, octets, len(octets))
     else:
-        connection.set1_host(name.encode("idna"), SSL.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)
+        octets = name.encode("idna")
+        done = library.X509_VERIFY_PARAM_set1_host(parameters, octets, len(octets))
+    if done != 1:
+        raise ValueError(f"{name!r} cannot be checked against a certificate")
 
 
 def _select_http1(_connection: SSL.Connection, offered: list[bytes]) -> Any:
