@@ -27,6 +27,7 @@ from osp_gateway.mitm.dialing import try_addresses_in_turn
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
 from osp_gateway.mitm.reload import certificate_of, needs_restart, shared_cache
+from osp_gateway.mitm.steady import SteadyLock
 from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, start_upstream
 from osp_gateway.mitm.views import ExplanationView
 from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response_of
@@ -204,6 +205,7 @@ class OspAddon:
         self._put_gate(client, client, self._desk.limits.head_timeout)
         handler = self._handler_of(client)
         if handler is not None and _is_ours(client.proxy_mode):
+            handler._server_event_lock = SteadyLock()  # before the first event
             self._life.watch(handler)
 
     def client_disconnected(self, client: Client) -> None:
