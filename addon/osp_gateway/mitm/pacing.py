@@ -45,6 +45,8 @@ class PacedStream(SendingStream):
         self.counted_octets = 0
         self.untaken = -1
         self.untaken_since = 0.0
+        self.store_untaken = -1
+        self.store_untaken_since = 0.0
 
     def note_progress(self, event: events.Event) -> None:
         """Something has come."""
@@ -69,7 +71,7 @@ class PacedStream(SendingStream):
             self.count_anew(now)
             return None
         if now - self.last_progress > self.desk.read_timeout:
-            return Stalled()
+            return None if self.store_takes_something(now) else Stalled()
         if self.request_complete or self.answered or not reading:
             self.count_anew(now)
             return None
@@ -79,6 +81,14 @@ class PacedStream(SendingStream):
         too_slow = self.counted_octets < self.desk.limits.min_rate * seconds
         self.count_anew(now)
         return Stalled(too_slow=True) if too_slow else None
+
+    def store_takes_something(self, now: float) -> bool:
+        """Whether the store has taken any of what waits for it within the time that it has for that."""
+        gate = self.desk.gates.get(self.context.server) if self.upstream_open else None
+        untaken = gate.unsent() if gate is not None else 0
+        if untaken != self.store_untaken:
+            self.store_untaken, self.store_untaken_since = untaken, now
+        return untaken > 0 and now - self.store_untaken_since < self.desk.read_timeout
 
     def give_up(self, event: Stalled) -> Commands:
         """End a request on which nothing moves any more, unless the client is still taking what there is for it.
