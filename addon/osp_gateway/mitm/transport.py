@@ -40,10 +40,12 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRequestHook, HttpResponseHook
+from mitmproxy.utils import human
 
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.downstream import BodyRefused
 from osp_gateway.mitm.downstream_http2 import AnsweredEarly
+from osp_gateway.mitm.kept import Kept
 from osp_gateway.mitm.pacing import PacedStream, Stalled
 from osp_gateway.mitm.sending import Cancelled
 from osp_gateway.outcomes import Forward, PendingForm
@@ -76,8 +78,8 @@ class GatewayStream(PacedStream):
         self.form: PostForm | None = None
         self.drained = 0
         self.queued = 0
-        self.kept: list[bytes] = []
-        self.kept_octets = 0
+        self.octets = 0
+        self.kept = Kept(0)
 
     # Events
 
@@ -168,6 +170,7 @@ class GatewayStream(PacedStream):
                 self.form = outcome.form
             else:
                 self.forward = outcome
+            self.kept = Kept(self.desk.preview, whole=self.context.options.store_streamed_bodies)
             self.client_state = self.state_consume_request_body
             self.server_state = self.state_wait_for_response_headers
             if not self.request_complete and _expects_continue(self.flow.request):
@@ -234,9 +237,7 @@ class GatewayStream(PacedStream):
         """The body was found right: `rest` may follow."""
         self.finished = True
         self.flow.request.timestamp_end = time.time()
-        if self.kept_octets <= self.desk.preview:
-            self.flow.request.data.content = b"".join(self.kept)
-        self.kept.clear()
+        self.kept.show(self.flow, self.flow.request)
         if self.forward is not None and self.forward.batch is not None:
             self.desk.bodies[self.flow] = rest
         yield HttpRequestHook(self.flow)
@@ -263,12 +264,27 @@ class GatewayStream(PacedStream):
         return outcome.body.finish()
 
     def keep(self, data: bytes) -> None:
-        """Keep a small body for people to look at."""
-        self.kept_octets += len(data)
-        if self.kept_octets <= self.desk.preview:
-            self.kept.append(data)
-        else:
-            self.kept.clear()
+        """Keep the body's beginning for people to look at.
+
+        Raises:
+            S3Error: EntityTooLarge where mitmproxy's `body_size_limit` is exceeded.
+        """
+        self.octets += len(data)
+        limit = human.parse_size(self.context.options.body_size_limit)
+        if limit is not None and self.octets > limit:
+            raise S3Error(
+                "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", reason="body_size_limit"
+            )
+        self.kept.add(data)
+
+    def check_body_size(self, request: bool) -> Generator[commands.Command, Any, bool]:
+        """mitmproxy's `body_size_limit`: for requests see `keep`."""
+        if request:
+            return False
+        exceeded = yield from super().check_body_size(False)
+        if exceeded:
+            self.release()
+        return exceeded
 
     # Response
 
@@ -310,7 +326,7 @@ class GatewayStream(PacedStream):
         """Let go of what was held of the body: a stream is part of reference cycles and may stay in memory for long."""
         self.desk.in_flight.leave(self.context.client.id, self.stream_id)
         self.forward = self.form = None
-        self.kept.clear()
+        self.kept.show(self.flow, self.flow.request)
         self.received.forget()
         self.held.clear()
         self.request_body_buf.clear()

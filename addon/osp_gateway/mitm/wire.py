@@ -11,6 +11,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from osp_gateway.backends.responses import DeleteResultCompleter, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
+from osp_gateway.mitm.kept import Kept
 from osp_gateway.mitm.views import EXPLANATION
 from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply, Verdict
 from osp_gateway.s3.head import RequestHead
@@ -98,15 +99,14 @@ def comment(verdict: Verdict) -> str:
 
 
 class Preview:
-    """Streams a response's body through a rewriter and keeps a small one with the flow, to be looked at."""
+    """Streams a response's body through a rewriter and keeps its beginning with the flow, to be looked at."""
 
-    def __init__(self, response: http.Response, rewriters: Sequence[Rewriter], limit: int) -> None:
-        """Keep bodies of up to `limit` octets."""
+    def __init__(self, flow: http.HTTPFlow, response: http.Response, rewriters: Sequence[Rewriter], limit: int) -> None:
+        """Keep up to `limit` octets."""
+        self._flow = flow
         self._response = response
         self._rewriters = tuple(rewriters)
-        self._limit = limit
-        self._kept: list[bytes] = []
-        self._octets = 0
+        self._kept = Kept(limit)
 
     def __call__(self, data: bytes) -> list[bytes]:
         """What mitmproxy calls for each piece, and with `b""` at the end.
@@ -118,13 +118,9 @@ class Preview:
             ready = rewriter.feed(ready) if ready else b""
             if not data:
                 ready += rewriter.finish()
-        self._octets += len(ready)
-        if self._octets <= self._limit:
-            self._kept.append(ready)
-            if not data:
-                self._response.data.content = b"".join(self._kept)
-        else:
-            self._kept.clear()
+        self._kept.add(ready)
+        if not data:
+            self._kept.show(self._flow, self._response)
         return [ready] if ready else []
 
 
@@ -157,7 +153,7 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
     if kept != fields:
         # A response of the flow's own: the connection to the backend still needs the one that it read.
         response = flow.response = _with_fields(response, kept)
-    response.stream = Preview(response, rewriters, preview) if preview or rewriters else True
+    response.stream = Preview(flow, response, rewriters, preview) if preview or rewriters else True
 
 
 def _connection_headers(flow: http.HTTPFlow) -> frozenset[bytes]:
