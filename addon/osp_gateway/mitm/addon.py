@@ -90,7 +90,7 @@ class OspAddon:
             "osp_preview",
             int,
             DEFAULT_PREVIEW_KIB,
-            "Bodies of up to this many KiB stay with their flows, to be looked at; 0 keeps none.",
+            "The first KiB of each body, so many, stay with their flows, to be looked at; 0 keeps none.",
         )
 
     def configure(self, updated: set[str]) -> None:

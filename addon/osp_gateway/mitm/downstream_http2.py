@@ -24,7 +24,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Server
 from osp_gateway.mitm.backlog import Backlogs, Throttle, nobody_to_throttle
 from osp_gateway.mitm.clock import ClockTick
 from osp_gateway.mitm.desk import Desk
-from osp_gateway.mitm.refusals import note_end, note_refusal, refusal
+from osp_gateway.mitm.refusals import flow_of, note_end, note_refusal, refusal, show
 from osp_gateway.protocol.http2 import check_head
 from osp_gateway.s3.errors import S3Error
 
@@ -127,9 +127,10 @@ class ClientHttp2(Http2Server):
         except S3Error as error:
             note_refusal(self.context.client, error)
             head_request = (b":method", b"HEAD") in fields
-            yield from self.answer(
-                event.stream_id, refusal(error, without_body=head_request), event.stream_ended is not None
-            )
+            response = refusal(error, without_body=head_request)
+            asked = _pseudo(fields, b":method"), _pseudo(fields, b":path").partition(b"?")[0]
+            yield from show(flow_of(self.context.client, self.context.server, asked, error, response))
+            yield from self.answer(event.stream_id, response, event.stream_ended is not None)
             return True
         self.unanswered.add(event.stream_id)
         return False
@@ -198,6 +199,10 @@ class ClientHttp2(Http2Server):
         """See the base class."""
         self.over = True
         yield from super().close_connection(msg)
+
+
+def _pseudo(fields: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
+    return next((value for field, value in fields if field == name), b"")
 
 
 def _fields(event: h2.events.RequestReceived) -> Sequence[tuple[bytes, bytes]]:

@@ -10,7 +10,8 @@ from typing import Final
 from mitmproxy import exceptions, http
 from mitmproxy.io import FlowReader
 
-from osp_gateway.mitm.wire import REFUSED_MARK, head_of
+from osp_gateway.mitm.refusals import REFUSED_MARK
+from osp_gateway.mitm.wire import head_of
 from osp_gateway.s3.head import RequestHead
 
 _REFUSALS: Final = frozenset({400, 401, 403})

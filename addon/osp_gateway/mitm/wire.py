@@ -12,6 +12,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from osp_gateway.backends.responses import DeleteResultCompleter, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
 from osp_gateway.mitm.kept import Kept
+from osp_gateway.mitm.refusals import REFUSED_MARK
 from osp_gateway.mitm.views import EXPLANATION
 from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply, Verdict
 from osp_gateway.s3.head import RequestHead
@@ -19,7 +20,6 @@ from osp_gateway.s3.operations import POST_OBJECT
 
 log = logging.getLogger(__name__)
 
-REFUSED_MARK: Final = ":no_entry:"
 CONNECTION_HEADERS: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade"}
 )
