@@ -30,7 +30,7 @@ from osp_gateway.mitm.reload import certificate_of, needs_restart, shared_cache
 from osp_gateway.mitm.steady import SteadyLock
 from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, start_upstream
 from osp_gateway.mitm.views import ExplanationView
-from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response_of
+from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, head_of, response_of
 from osp_gateway.observe.admin import AdminServer
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingForm, Verdict, refuse
@@ -306,7 +306,7 @@ class OspAddon:
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """The second step of those few operations whose body must be decided upon."""
-        body = self._desk.bodies.pop(flow, None)
+        body = self._desk.bodies.get(flow)
         outcome = self._desk.outcomes.get(flow)
         gateway = self._desk.judges.get(flow)
         if body is None or not isinstance(outcome, Forward) or gateway is None:
@@ -314,6 +314,7 @@ class OspAddon:
         judged = await gateway.judge_batch(outcome, body)
         if judged is not outcome:
             self._record(flow, judged)
+        del self._desk.bodies[flow]  # last: what is still there has not been judged, and does not leave
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Stream, and map the backend's names to the client's."""
@@ -362,7 +363,7 @@ class OspAddon:
         """The response for an error that came up outside of `Gateway.admit`."""
         outcome = self._desk.outcomes.get(flow)
         verdict = outcome.verdict if outcome is not None else _unjudged(error)
-        refusal = refuse(verdict, error, arrival_of(flow).head, self._server_name)
+        refusal = refuse(verdict, error, head_of(flow), self._server_name)
         annotate(flow, refusal.verdict)
         self._desk.outcomes[flow] = refusal
         return response_of(refusal)

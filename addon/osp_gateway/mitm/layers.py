@@ -29,6 +29,7 @@ from osp_gateway.mitm.downstream_http2 import ClientHttp2
 from osp_gateway.mitm.refusals import note_end
 from osp_gateway.mitm.transport import GatewayStream
 from osp_gateway.mitm.upstream import GetUpstream, UpstreamClient
+from osp_gateway.s3.errors import S3Error
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +130,16 @@ class GatewayHttpLayer(HttpLayer):
                 yield from self.look_again_later()
             if self.ending:
                 yield from self.end_when_idle()
-        except Exception:
+        except Exception as error:
             log.exception("a client connection failed and is closed")
+            yield from self.fail(S3Error.internal(f"{type(error).__name__} in the transport"))
+
+    def fail(self, error: S3Error) -> Commands:
+        """End the connection; where a request was being read, with an answer to that."""
+        client = self.connections.get(self.context.client)
+        if isinstance(client, ClientHttp1) and not self.streams:
+            yield from client.refuse(error)
+        else:
             yield commands.CloseConnection(self.context.client)
 
     def drain(self, event: Drain) -> Commands:

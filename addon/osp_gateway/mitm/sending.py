@@ -32,7 +32,14 @@ from mitmproxy.proxy.layers.http._events import (
 
 from osp_gateway.backends.regions import MAX_ANSWER_OCTETS, REGION_STATUSES, read_region
 from osp_gateway.mitm.desk import Desk, UpstreamTrust
-from osp_gateway.mitm.upstream import ClosedUnanswered, GetUpstream, dial_host, server_name, upstream_request
+from osp_gateway.mitm.upstream import (
+    ClosedUnanswered,
+    GatewayFailed,
+    GetUpstream,
+    dial_host,
+    server_name,
+    upstream_request,
+)
 from osp_gateway.outcomes import Forward
 from osp_gateway.s3.errors import S3Error
 
@@ -146,8 +153,10 @@ class SendingStream(HttpStream):
         """The connection ended, or became useless, before there was a response.
 
         Raises:
-            S3Error: ServiceUnavailable where the request cannot be sent again.
+            S3Error: ServiceUnavailable where the request cannot be sent again; InternalError where it is our fault.
         """
+        if isinstance(event, GatewayFailed):
+            raise S3Error.internal(event.message)
         forward = self.forward
         once_more = isinstance(event, ClosedUnanswered) and event.used and not self.tried_again
         if not once_more or forward is None or not forward.repeatable or self.received.pieces is None:

@@ -294,6 +294,10 @@ class GatewayStream(PacedStream):
             raise S3Error.unavailable("The backend tried to switch protocols.")
         yield from super().state_wait_for_response_headers(event)
 
+    def state_consume_response_body(self, event: events.Event) -> Commands:  # noqa: ARG002 - whatever it is
+        """Nobody has seen to it that the response is streamed: the hook failed that maps its names, too."""
+        raise S3Error.internal("the response was not prepared for the client")
+
     def start_response_stream(self) -> Commands:
         """From here on an error can no longer be told to the client but by cutting the response off."""
         self.response_begun = True

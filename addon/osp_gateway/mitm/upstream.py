@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Generator
@@ -24,6 +25,8 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client
 from osp_gateway.backends.routes import Destination
 from osp_gateway.mitm.desk import Desk, UpstreamTrust
 from osp_gateway.outcomes import Forward
+
+log = logging.getLogger(__name__)
 
 Commands = Generator[commands.Command, Any, None]
 
@@ -62,6 +65,10 @@ class ClosedUnanswered(ResponseProtocolError):
         self.used = used
 
 
+class GatewayFailed(ResponseProtocolError):
+    """It is our own code that failed while a response was read."""
+
+
 class UpstreamHttp1(Http1Client):
     """HTTP/1.1 with a backend, whose interim responses (100, 103) are not taken for the answer.
 
@@ -73,6 +80,17 @@ class UpstreamHttp1(Http1Client):
         super().__init__(context)
         self.requests = 0
         self.response_octets = False
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        try:
+            yield from super()._handle_event(event)
+        except Exception as error:
+            log.exception("a response could not be read")
+            self.state = self.done
+            yield commands.CloseConnection(self.conn)
+            if self.stream_id:
+                reason = f"{type(error).__name__} in the transport"
+                yield ReceiveHttp(GatewayFailed(self.stream_id, reason, ErrorCode.GENERIC_SERVER_ERROR))
 
     def send(self, event: HttpEvent) -> Commands:
         """Send a part of a request; after its abandonment nothing that comes on this connection is its answer."""
