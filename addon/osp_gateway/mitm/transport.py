@@ -148,12 +148,14 @@ class GatewayStream(PacedStream):
         yield from self.decided()
 
     def check_invalid(self, request: bool) -> Generator[commands.Command, Any, bool]:
-        """A request that is not proper HTTP gets an S3 error instead of mitmproxy's page."""
-        if not request:
-            return (yield from super().check_invalid(False))
-        for _ in super().check_invalid(True):
-            message = self.flow.error.msg if self.flow.error else "invalid request"
+        """What is not proper HTTP gives an S3 error instead of mitmproxy's page."""
+        yield from ()  # nothing of what mitmproxy would do
+        for _ in super().check_invalid(request):
+            message = self.flow.error.msg if self.flow.error else "invalid message"
             self.flow.error = None
+            if not request:
+                self.flow.response = None
+                raise S3Error.unavailable("The backend sent something that is not HTTP.", reason=message)
             self.desk.managed.add(self.flow)
             raise S3Error("InvalidRequest", "The request is not valid HTTP.", reason=message)
         return False
@@ -294,9 +296,12 @@ class GatewayStream(PacedStream):
             raise S3Error.unavailable("The backend tried to switch protocols.")
         yield from super().state_wait_for_response_headers(event)
 
-    def state_consume_response_body(self, event: events.Event) -> Commands:  # noqa: ARG002 - whatever it is
-        """Nobody has seen to it that the response is streamed: the hook failed that maps its names, too."""
-        raise S3Error.internal("the response was not prepared for the client")
+    def state_consume_response_body(self, event: events.Event) -> Commands:
+        """A response without a body. One that is not streamed was not prepared: the hook failed that maps its names."""
+        assert self.flow.response is not None
+        if not self.flow.response.stream:
+            raise S3Error.internal("the response was not prepared for the client")
+        yield from super().state_consume_response_body(event)
 
     def start_response_stream(self) -> Commands:
         """From here on an error can no longer be told to the client but by cutting the response off."""

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from h11._readers import ChunkedReader as LenientChunks
 from mitmproxy import connection, http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
@@ -18,6 +19,8 @@ from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestHeaders,
     RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Client
@@ -25,11 +28,17 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client
 from osp_gateway.backends.routes import Destination
 from osp_gateway.mitm.desk import Desk, UpstreamTrust
 from osp_gateway.outcomes import Forward
+from osp_gateway.protocol.chunked import ChunkedReader
+from osp_gateway.s3.errors import S3Error
 
 log = logging.getLogger(__name__)
 
 Commands = Generator[commands.Command, Any, None]
 
+MAX_HEAD_OCTETS: Final = 64 * 1024
+MAX_INTERIM: Final = 16
+_STATUS_LINE_OCTETS: Final = 1024
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n]*)?\r?\n").match
 _INTERIM: Final = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}[ \r\n]").match
 
 
@@ -80,6 +89,8 @@ class UpstreamHttp1(Http1Client):
         super().__init__(context)
         self.requests = 0
         self.response_octets = False
+        self.interim = 0
+        self.chunks: ChunkedReader | None = None
 
     def _handle_event(self, event: events.Event) -> Commands:
         try:
@@ -97,24 +108,71 @@ class UpstreamHttp1(Http1Client):
         if isinstance(event, RequestHeaders):
             self.requests += 1
             self.response_octets = False
+            self.interim = 0
         yield from super().send(event)
         if isinstance(event, RequestProtocolError):
             self.state = self.done
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
-        """Skip interim heads, then read the response's."""
+        """Skip interim heads, then read the response's, within bounds and in HTTP/1 only."""
         if isinstance(event, events.ConnectionClosed) and self.stream_id and not self.response_octets:
             yield commands.CloseConnection(self.conn)
             yield ReceiveHttp(ClosedUnanswered(self.stream_id, self.requests > 1))
             return
         if isinstance(event, events.DataReceived) and self.request is not None:
             self.response_octets = True
-            while _INTERIM(bytes(self.buf)):
+            while interim := self.interim <= MAX_INTERIM and _INTERIM(bytes(self.buf)) is not None:
                 if self.buf.maybe_extract_lines() is None:
-                    return  # the rest of the interim head has yet to come
-            if not self.buf:
+                    break  # the rest of the interim head has yet to come
+                self.interim += 1
+            if problem := self.problem_with_head(bytes(self.buf)):
+                yield from self.unreadable(problem)
+                return
+            if interim or not self.buf:
                 return
         yield from super().read_headers(event)
+
+    def problem_with_head(self, received: bytes) -> str:
+        """What is wrong with what has come of a response's head; empty where it may become one."""
+        if self.interim > MAX_INTERIM:
+            return f"more than {MAX_INTERIM} interim answers"
+        if b"\n" in received[:_STATUS_LINE_OCTETS] and not _STATUS_LINE(received):
+            return "its first line is no status line of HTTP/1"
+        if len(received) > MAX_HEAD_OCTETS and b"\n\r\n" not in received[: MAX_HEAD_OCTETS + 3]:
+            return f"its head is longer than {MAX_HEAD_OCTETS} octets"
+        return ""
+
+    def read_body(self, event: events.Event) -> Commands:
+        """See the base class; chunks are read by `protocol.chunked`, as those of clients are."""
+        if not isinstance(self.body_reader, LenientChunks):
+            yield from super().read_body(event)
+            return
+        assert self.stream_id is not None
+        if self.chunks is None:
+            self.chunks = ChunkedReader()
+        if not isinstance(event, events.DataReceived):
+            yield from self.unreadable("its chunks end early")
+            return
+        try:
+            data = self.chunks.feed(bytes(self.buf.maybe_extract_at_most(len(self.buf)) or b""))
+        except S3Error as error:
+            yield from self.unreadable(error.reason)
+            return
+        if data:
+            yield ReceiveHttp(ResponseData(self.stream_id, data))
+        if self.chunks.complete:
+            self.buf += self.chunks.rest
+            self.chunks = None
+            yield ReceiveHttp(ResponseEndOfMessage(self.stream_id))
+            yield from self.mark_done(response=True)
+
+    def unreadable(self, problem: str) -> Commands:
+        """The store's answer is not one."""
+        assert self.stream_id is not None
+        self.state = self.done
+        yield commands.CloseConnection(self.conn)
+        reason = f"the backend's answer cannot be read: {problem}"
+        yield ReceiveHttp(ResponseProtocolError(self.stream_id, reason, ErrorCode.GENERIC_SERVER_ERROR))
 
 
 class UpstreamClient(HttpClient):
