@@ -128,6 +128,7 @@ class ClientHttp1(Http1Server):
         note_refusal(self.context.client, error)
         response = refusal(error, without_body=self.head.is_head_request)
         response.headers["connection"] = "close"
+        self.desk.watch.unreadable(self.context.client, error.code, response)
         yield commands.SendData(self.conn, http1.assemble_response(response))
         yield from self.hang_up()
 

@@ -127,9 +127,9 @@ class ClientHttp2(Http2Server):
         except S3Error as error:
             note_refusal(self.context.client, error)
             head_request = (b":method", b"HEAD") in fields
-            yield from self.answer(
-                event.stream_id, refusal(error, without_body=head_request), event.stream_ended is not None
-            )
+            response = refusal(error, without_body=head_request)
+            self.desk.watch.unreadable(self.context.client, error.code, response)
+            yield from self.answer(event.stream_id, response, event.stream_ended is not None)
             return True
         self.unanswered.add(event.stream_id)
         return False

@@ -44,7 +44,8 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpReque
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.downstream import BodyRefused
 from osp_gateway.mitm.downstream_http2 import AnsweredEarly
-from osp_gateway.mitm.pacing import PacedStream, Stalled
+from osp_gateway.mitm.observing import ObservedStream
+from osp_gateway.mitm.pacing import Stalled
 from osp_gateway.mitm.sending import Cancelled
 from osp_gateway.outcomes import Forward, PendingForm
 from osp_gateway.s3.errors import S3Error
@@ -67,7 +68,7 @@ class PostFormHook(commands.StartHook):
     flow: http.HTTPFlow
 
 
-class GatewayStream(PacedStream):
+class GatewayStream(ObservedStream):
     """One request and its response."""
 
     def __init__(self, context: Context, stream_id: int, desk: Desk, backlog: Callable[[int], int]) -> None:
