@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -48,8 +48,7 @@ def stats_command(file: Path | None, admin: str | None, watch: float | None, as_
         raise click.UsageError("expected either FILE or --admin HOST:PORT.")
     host, port = _address(admin) if admin is not None else _address_in(file)
     try:
-        for readout, before in _readouts(host, port, watch):
-            _show(readout, before, as_json=as_json, redraw=watch is not None)
+        _show_all(host, port, watch, as_json=as_json)
     except Unreadable as error:
         _fail(f"{_written(host, port)}: {error}")
     except (KeyboardInterrupt, BrokenPipeError):
@@ -88,16 +87,23 @@ def _written(host: str, port: int) -> str:
 # Asking
 
 
-def _readouts(host: str, port: int, watch: float | None) -> Iterator[tuple[Readout, Readout | None]]:
-    """What the gateway says, and what it said before: once, or again and again."""
-    before: Readout | None = None
-    while True:
-        readout = _ask(host, port)
-        yield readout, before
-        if watch is None:
-            return
-        before = readout
+def _show_all(host: str, port: int, watch: float | None, *, as_json: bool) -> None:
+    """What the gateway says: once, or again and again.
+
+    Raises:
+        Unreadable: nothing good answers; while watching, only where that was so from the start.
+    """
+    before = _ask(host, port)
+    _show(before, None, as_json=as_json, redraw=watch is not None)
+    while watch is not None:
         time.sleep(watch)
+        try:
+            readout = _ask(host, port)
+        except Unreadable as error:  # it may be starting anew
+            click.secho(f"{_written(host, port)}: {error}", err=True)
+            continue
+        _show(readout, before, as_json=as_json, redraw=True)
+        before = readout
 
 
 def _ask(host: str, port: int) -> Readout:

@@ -51,6 +51,7 @@ def _document(exchange: Exchange) -> dict[str, Any]:
     key = readable(verdict.key, MAX_KEY) if verdict else ""
     version, kind = _signature(head) if head else (None, None)
     code = answer.error_code if answer else ""
+    why = reason_class(code, operation) if exchange.refused else ""
     timings = exchange.timings
     return {
         "bucket_owner": None,
@@ -84,8 +85,8 @@ def _document(exchange: Exchange) -> dict[str, Any]:
         "tls_subject": readable(verdict.tls_subject, MAX_TEXT) if verdict and verdict.tls_subject else None,
         "verdict": _verdict(exchange),
         "reason": readable(verdict.reason, MAX_TEXT) if verdict else None,
-        "reason_class": reason_class(code, operation) if exchange.refused else None,
-        "cache": ("hit" if verdict.cached else "miss") if verdict and operation != NONE else None,
+        "reason_class": why or None,
+        "cache": _cache(exchange, why),
         "upstream": readable(verdict.upstream, MAX_TEXT) if verdict and verdict.upstream != NONE else None,
         "decision_id": verdict.request_id if verdict else None,
         "bytes_received": exchange.received,
@@ -122,6 +123,14 @@ def _verdict(exchange: Exchange) -> str | None:
     if exchange.verdict is None:
         return "refused" if exchange.refused else None
     return "allowed" if exchange.verdict.allowed else "refused"
+
+
+def _cache(exchange: Exchange, why: str) -> str | None:
+    """Whether the authorizer's decision was remembered; null where it did not come to one."""
+    verdict = exchange.verdict
+    if verdict is None or verdict.operation == NONE or why not in ("", "authorization", "backend", "body"):
+        return None
+    return "hit" if verdict.cached else "miss"
 
 
 def _version_id(answer: Answer | None) -> str | None:

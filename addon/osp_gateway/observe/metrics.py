@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.openmetrics.exposition import generate_latest as open_metrics
 from prometheus_client.registry import Collector
 
 from osp_gateway.backends.routes import Routes
@@ -24,6 +24,7 @@ from osp_gateway.tallies import Tallies
 
 MAX_SERIES: Final = 10_000
 """Of requests by operation, bucket, status and verdict; further ones have no bucket of their own."""
+OPEN_METRICS: Final = "application/openmetrics-text"
 _SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 ADMIT_BUCKETS: Final = (0.00005, 0.0001, 0.00025, 0.0005, *_SHORT)
 BUCKETS: Final = (*_SHORT, 30.0, 60.0, 300.0, 900.0)
@@ -133,11 +134,10 @@ class Metrics:
 
     def page(self, accept: str) -> Page:
         """All of it, in the form that the header `Accept` prefers."""
-        try:
-            encode, media_type = choose_encoder(accept)
-        except ValueError:  # a version that is none
-            encode, media_type = choose_encoder("")
-        return Page(200, encode(_Quiet(self.registry)), media_type)
+        accepted = {each.partition(";")[0].strip().lower() for each in accept.split(",")}
+        if OPEN_METRICS in accepted:
+            return Page(200, open_metrics(_Quiet(self.registry)), f"{OPEN_METRICS}; version=1.0.0; charset=utf-8")
+        return Page(200, generate_latest(_Quiet(self.registry)), "text/plain; version=0.0.4; charset=utf-8")
 
 
 class _Children:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import click
@@ -149,7 +149,7 @@ def _heading(text: str, style: Style) -> str:
     return style(text, bold=True, underline=True)
 
 
-def _more(rows: int) -> Sequence[str]:
+def _more(rows: int) -> list[str]:
     return [f"... and {rows - MAX_ROWS} more"] if rows > MAX_ROWS else []
 
 
