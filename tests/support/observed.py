@@ -8,32 +8,32 @@ HEAD = RequestHead("GET", "/demo/key", "", (("Host", "localhost:6190"), ("User-A
 
 
 def verdict(**changes):
-    fields = dict(
-        request_id="0123456789ABCDEF",
-        who="reader",
-        operation="GetObject",
-        bucket="demo",
-        key="key",
-        allowed=True,
-        reason="allowed by may",
-        cached=True,
-        upstream="store:443 (demo)",
-        micros=150,
-    )
+    fields = {
+        "request_id": "0123456789ABCDEF",
+        "who": "reader",
+        "operation": "GetObject",
+        "bucket": "demo",
+        "key": "key",
+        "allowed": True,
+        "reason": "allowed by may",
+        "cached": True,
+        "upstream": "store:443 (demo)",
+        "micros": 150,
+    }
     return Verdict(**(fields | changes))
 
 
 def exchange(**changes):
-    fields = dict(
-        arrived=1_700_000_000.25,
-        caller=Caller("192.0.2.7"),
-        timings=Timings(0.012, 0.004, 0.003),
-        complete=True,
-        verdict=verdict(),
-        answer=Answer(200, request_id="STORE", size=14),
-        received=0,
-        sent=14,
-        head=HEAD,
-        http_version="HTTP/1.1",
-    )
+    fields = {
+        "arrived": 1_700_000_000.25,
+        "caller": Caller("192.0.2.7"),
+        "timings": Timings(0.012, 0.004, 0.003),
+        "complete": True,
+        "verdict": verdict(),
+        "answer": Answer(200, request_id="STORE", size=14),
+        "received": 0,
+        "sent": 14,
+        "head": HEAD,
+        "http_version": "HTTP/1.1",
+    }
     return Exchange(**(fields | changes))
