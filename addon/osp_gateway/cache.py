@@ -40,6 +40,7 @@ class SingleFlightCache[K: Hashable, V]:
         size: int,
         timer: Callable[[], float] = time.monotonic,
         second: SecondLevel[K, V] | None = None,
+        *,
         tally: CacheTally | None = None,
     ) -> None:
         """Hold up to `size` entries.
