@@ -322,6 +322,28 @@ def test_what_is_under_way_at_the_end_has_its_line(upstream, tmp_path):
     assert (line["complete"], line["http_status"], line["key"]) == (False, 200, "stalls")
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_what_is_given_up_while_a_backend_is_silent_has_its_line(upstream, tmp_path, method):
+    """The backend takes the connection, and says nothing in the TLS handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        written = configuration(upstream.port, HERE + f"access_log={str(tmp_path / 'access.log')!r},")
+        with serving(
+            tmp_path,
+            written.replace("is_tls_enabled=False", f"is_tls_enabled=port == {port}").replace(
+                "cos_map={", f"cos_map={{'silent': bucket({port}), "
+            ),
+        ) as osp:
+            with talk(osp.port) as client:
+                client.send(signed(osp.port, method, "/silent/key", b"body" if method == "PUT" else b"").octets)
+                connection, _ = silent.accept()
+                reset(client)
+            (line,) = log_lines(tmp_path / "access.log", 1)
+            assert scrape(osp.admin_port).value("osp_requests_in_flight") == 0
+            connection.close()
+    assert (line["complete"], line["http_status"], line["bucket"]) == (False, None, "silent")
+
+
 def test_a_copy_through_a_real_store_says_what_went_over_the_wire(tmp_path):
     with rclone_server(tmp_path / "store") as store:
         store.make_bucket("demo")

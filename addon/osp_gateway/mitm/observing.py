@@ -108,7 +108,7 @@ class ObservedStream(PacedStream, Observed):
                 self.error_code = found[1].decode("ascii") if found else ""
             self.octets_sent += len(event.data)
         elif isinstance(event, ResponseHeaders):
-            if event.response.status_code >= 200:
+            if event.response.status_code >= 200 and self.context.client.connected:
                 self.shown, self.answer_began_at = event.response, time.perf_counter()
         elif isinstance(event, ResponseEndOfMessage):
             self.finish(complete=bool(self.context.client.connected))
