@@ -19,6 +19,8 @@ STDOUT: Final = "-"
 MAX_LINES: Final = 10_000
 MAX_OCTETS: Final = 16 * 1024 * 1024
 """What may wait to be written."""
+PAUSE_SECONDS: Final = 0.1
+"""After a line has come, others may join it: to wake the thread for each would cost more than all the rest."""
 CLOSE_SECONDS: Final = 2.0
 """For what waits at the end."""
 FILE_MODE: Final = 0o640
@@ -57,7 +59,11 @@ class LineWriter:
                 return
             self._waiting.append(line)
             self._octets += len(line)
-            self._news.notify()
+            if len(self._waiting) == 1 or self._is_much():
+                self._news.notify()
+
+    def _is_much(self) -> bool:
+        return 2 * len(self._waiting) > self._max_lines or 2 * self._octets > self._max_octets
 
     def reopen(self) -> None:
         """Open the file anew: what has come so far goes to the one that was open.
@@ -84,8 +90,8 @@ class LineWriter:
     def _work(self) -> None:
         while True:
             with self._news:
-                while not self._waiting and not self._ending:
-                    self._news.wait()
+                self._news.wait_for(lambda: self._waiting or self._ending)
+                self._news.wait_for(lambda: self._ending or self._is_much(), PAUSE_SECONDS)
                 if not self._waiting:
                     break
                 batch, self._waiting, self._octets = self._waiting, deque(), 0
