@@ -23,7 +23,7 @@ class Answer:
     """What the client got of an answer.
 
     `size` is that of the whole object, where the answer tells it; `request_id`, `host_id` and `version_id` are those
-    that stand in it; `error_code` is S3's, whoever it is from.
+    that stand in it, where somebody wanted to see heads; `error_code` is S3's, whoever it is from.
     """
 
     status: int
