@@ -450,15 +450,15 @@ def test_a_full_disk_loses_lines_and_nothing_else(upstream, tmp_path, program):
         assert osp.output().count("the access log loses lines") == 1
 
 
-@pytest.mark.parametrize("reading", [True, False])
-def test_a_pipe_whose_reader_goes_or_sleeps_loses_lines_and_nothing_else(upstream, tmp_path, reading):
+@pytest.mark.parametrize("goes", [True, False])
+def test_a_pipe_whose_reader_goes_or_sleeps_loses_lines_and_nothing_else(upstream, tmp_path, goes):
     """A pipe holds 64 KiB; the gateway holds 10,000 lines besides, and serves on."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     with serving(tmp_path, configuration(upstream.port, HERE + f"access_log={str(pipe)!r},")) as osp:
         assert osp.get().status == 200
-        if reading:
+        if goes:
             os.close(end)
         with talk(osp.port) as client:
             for _ in range(200):
@@ -466,7 +466,7 @@ def test_a_pipe_whose_reader_goes_or_sleeps_loses_lines_and_nothing_else(upstrea
                 assert client.read_answer().status == 200
         found = after(osp.admin_port, 201)
         assert found.value("osp_requests_total", status="200") == 201
-        if reading:
+        if goes:
             dropped = scrape_when(
                 osp.admin_port, lambda now: now.value("osp_access_log_lines_total", result="dropped") >= 200
             )
@@ -474,7 +474,7 @@ def test_a_pipe_whose_reader_goes_or_sleeps_loses_lines_and_nothing_else(upstrea
             assert osp.output().count("the access log loses lines") == 1
         osp.signal()
         assert osp.status() == 0
-    if not reading:
+    if not goes:
         os.close(end)
 
 
