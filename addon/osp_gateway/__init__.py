@@ -15,8 +15,7 @@ from osp_gateway.observe.counting import (
     enable_request_counting,
     get_request_count,
 )
-
-__version__ = "0.1.0"
+from osp_gateway.version import __version__
 
 __all__ = [
     "AccessRequest",
@@ -26,6 +25,7 @@ __all__ = [
     "Decision",
     "Identity",
     "ProxyServerConfig",
+    "__version__",
     "abstain",
     "all_of",
     "any_of",

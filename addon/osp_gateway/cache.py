@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol
 
 from cachetools import TLRUCache
 
+from osp_gateway.tallies import CacheTally
+
 
 class Entry[V](NamedTuple):
     """A computed value and how long it may be kept, in seconds; 0 keeps it not at all."""
@@ -38,14 +40,27 @@ class SingleFlightCache[K: Hashable, V]:
         size: int,
         timer: Callable[[], float] = time.monotonic,
         second: SecondLevel[K, V] | None = None,
+        *,
+        tally: CacheTally | None = None,
     ) -> None:
-        """Hold up to `size` entries; `timer` gives seconds; `second` is asked before anything is computed."""
+        """Hold up to `size` entries.
+
+        `timer` gives seconds; `second` is asked before anything is computed; `tally` counts what is found.
+        """
         self._second = second
+        self._tally = tally or CacheTally()
         self._entries: TLRUCache[K, Entry[V]] = TLRUCache(size, _time_to_use, timer)
         self._flights: dict[K, asyncio.Task[Entry[V]]] = {}
 
     def peek(self, key: K) -> V | None:
         """The value if it is there and fresh, without waiting."""
+        value = self.glance(key)
+        if value is not None:
+            self._tally.hits += 1
+        return value
+
+    def glance(self, key: K) -> V | None:
+        """See `peek`; it is not counted."""
         # Not `.get`, which looks a key up three times: 4 us against 1.2 us.
         try:
             entry: Entry[V] = self._entries[key]
@@ -62,10 +77,12 @@ class SingleFlightCache[K: Hashable, V]:
             share: False asks anew for every caller (a time to live of 0), kept or not.
         """
         if not share:
+            self._tally.misses += 1
             return (await compute()).value
         found = self.peek(key)
         if found is not None:
             return found
+        self._tally.misses += 1
         flight = self._flights.get(key)
         if flight is None:
             flight = asyncio.ensure_future(self._fly(key, compute))

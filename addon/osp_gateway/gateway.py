@@ -81,6 +81,7 @@ from osp_gateway.sigv4.dates import iso_time
 from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
 from osp_gateway.sigv4.verify import chunk_chain
+from osp_gateway.tallies import CacheTally, Tallies
 
 log = logging.getLogger(__name__)
 
@@ -102,28 +103,37 @@ class Gateway:
         runner: CallableRunner | None = None,
         predecessor: Gateway | None = None,
         shared: SharedCache | None = None,
+        tallies: Tallies | None = None,
     ) -> None:
         """`post` is the HTTP client for IAM; `clock` gives seconds since the epoch; `shared` is other gateways' cache.
+
+        `tallies` count what is found in caches and what is fetched.
 
         Of a `predecessor`, whose settings were others, the uses of presigned URLs go on being counted; all that was
         cached is found out anew.
         """
         runner = runner or CallableRunner()
+        tallies = tallies or Tallies()
         self._settings = settings
         self._clock = clock
         self._operations = OperationTable.from_botocore()
         self._routes = Routes(settings.routes)
         self._keystore = Keystore(
-            settings.keystore, settings.hmac_fetcher, runner, tokens=settings.hmac_fetcher_takes_token, shared=shared
+            settings.keystore,
+            settings.hmac_fetcher,
+            runner,
+            tokens=settings.hmac_fetcher_takes_token,
+            shared=shared,
+            tally=tallies.cache("client_secrets"),
         )
         self._signing_keys = SigningKeys()
         self._identifier = Identifier(settings, self._keystore, self._signing_keys, clock)
         self._explainer = Explainer(settings, self._keystore, clock)
-        self._authorizer = _authorizer(settings, runner, shared)
+        self._authorizer = _authorizer(settings, runner, shared, tallies.cache("decisions"))
         self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
         self._presign_uses.limit = settings.max_presign_uses
-        self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock, shared)
-        self._iam = IamTokens(post, settings.iam_url)
+        self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock, shared, tallies)
+        self._iam = IamTokens(post, settings.iam_url, tallies=tallies)
         self._regions = Regions()
         self._started_at = clock()
 
@@ -449,15 +459,21 @@ def _our_failure(request_id: str, error: Exception) -> S3Error:
     return S3Error.internal(f"{type(error).__name__} in the gateway")
 
 
-def _authorizer(settings: Settings, runner: CallableRunner, shared: SharedCache | None) -> Authorizer:
+def _authorizer(
+    settings: Settings, runner: CallableRunner, shared: SharedCache | None, tally: CacheTally
+) -> Authorizer:
     parts: list[Authorizer] = []
     others = settings.validator is not None or settings.authorizer is not None
     if settings.key_buckets or not others:
         parts.append(KeyBuckets(settings.key_buckets, others=others))
     if settings.validator is not None:
-        parts.append(ValidatorAuthorizer(settings.validator, settings.validator_takes_request, runner, shared=shared))
+        parts.append(
+            ValidatorAuthorizer(
+                settings.validator, settings.validator_takes_request, runner, shared=shared, tally=tally
+            )
+        )
     if settings.authorizer is not None:
-        parts.append(ValidatorAuthorizer(settings.authorizer, False, runner, alone=True, shared=shared))
+        parts.append(ValidatorAuthorizer(settings.authorizer, False, runner, alone=True, shared=shared, tally=tally))
     return parts[0] if len(parts) == 1 else unanimous(*parts)
 
 

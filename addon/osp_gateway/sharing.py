@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from osp_gateway.cache import Entry
 from osp_gateway.callables import CircuitBreaker
+from osp_gateway.tallies import CacheTally
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class SharedCache:
         *,
         not_before: float = 0.0,
         breaker: CircuitBreaker | None = None,
+        tally: CacheTally | None = None,
     ) -> None:
         """Use a server.
 
@@ -80,6 +82,7 @@ class SharedCache:
             clock: seconds since the epoch.
             not_before: what was written before this time is not looked at.
             breaker: gives the server a rest.
+            tally: counts what is found, and calls to the server that failed.
         """
         self._store = store
         self._names = hmac.digest(secret.encode(), b"osp entry names", hashlib.sha256)
@@ -88,10 +91,19 @@ class SharedCache:
         self._clock = clock
         self._not_before = not_before
         self._breaker = breaker or CircuitBreaker(FAILURES_IN_A_ROW, REST_SECONDS)
+        self._tally = tally or CacheTally()
         self._away = False
 
     async def load(self, kind: str, key: Hashable) -> Entry[Any] | None:
         """An entry's JSON and the seconds that are left to it; None where there is none that can be believed."""
+        entry = await self._load(kind, key)
+        if entry is None:
+            self._tally.misses += 1
+        else:
+            self._tally.hits += 1
+        return entry
+
+    async def _load(self, kind: str, key: Hashable) -> Entry[Any] | None:
         name = self._name(kind, key)
         sealed = await self._try(self._store.get(name), None)
         if sealed is None or len(sealed) > 2 * MAX_ENTRY_OCTETS:
@@ -140,6 +152,7 @@ class SharedCache:
                 result = await call
         except Exception as error:  # noqa: BLE001 - a cache that fails, however it does, is a cache that has nothing
             self._breaker.failed()
+            self._tally.failures += 1
             if not self._away:
                 self._away = True
                 log.warning("the shared cache cannot be used (%s): working without it", type(error).__name__)

@@ -17,6 +17,7 @@ from osp_gateway.callables import CallableRunner, failure, name_of
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sharing import TEXT, SharedCache, level
 from osp_gateway.sigv4.keys import KeyPair
+from osp_gateway.tallies import CacheTally
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Keystore:
         *,
         tokens: bool = False,
         shared: SharedCache | None = None,
+        tally: CacheTally | None = None,
     ) -> None:
         """Look keys up.
 
@@ -48,13 +50,14 @@ class Keystore:
             runner: calls the fetcher.
             tokens: whether the fetcher takes a session token.
             shared: what other gateways have found out.
+            tally: counts what is found in the cache.
         """
         self._static = dict(static)
         self._fetcher = fetcher
         self._tokens = tokens
         self._runner = runner
         self._cache: SingleFlightCache[tuple[str, bytes], str] = SingleFlightCache(
-            CACHE_SIZE, second=level(shared, "client secret", TEXT)
+            CACHE_SIZE, second=level(shared, "client secret", TEXT), tally=tally
         )
 
     async def secret(self, access_key: str, session_token: str | None = None) -> str:
@@ -88,7 +91,7 @@ class Keystore:
         listed = self._static.get(access_key)
         if listed is not None:
             return listed.secret_key
-        return self._cache.peek(_cache_name(access_key, session_token)) or ""
+        return self._cache.glance(_cache_name(access_key, session_token)) or ""
 
     async def _fetch(self, access_key: str, session_token: str | None) -> Entry[str]:
         assert self._fetcher is not None

@@ -11,6 +11,7 @@ from osp_gateway.access.authorizer import AccessRequest, Constraints, Decision, 
 from osp_gateway.cache import Entry, SingleFlightCache
 from osp_gateway.callables import CallableRunner, CallTimeout, CircuitBreaker, failure, name_of
 from osp_gateway.sharing import Coding, SharedCache, level
+from osp_gateway.tallies import CacheTally
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,9 @@ class ValidatorAuthorizer:
         *,
         alone: bool = False,
         shared: SharedCache | None = None,
+        tally: CacheTally | None = None,
     ) -> None:
-        """`takes_request`: the request is its last argument; `alone`: its only one."""
+        """`takes_request`: the request is its last argument; `alone`: its only one; `tally` counts hits."""
         self._validator = validator
         self._takes_request = takes_request or alone
         self._alone = alone
@@ -44,7 +46,7 @@ class ValidatorAuthorizer:
         # Of two functions, or one that is called in another way, none gets the other's decisions.
         kind = f"decision of {name_of(validator)}, {'alone' if alone else 3 if takes_request else 2}"
         self._cache: SingleFlightCache[tuple[object, ...], Decision] = SingleFlightCache(
-            CACHE_SIZE, second=level(shared, kind, DECISION)
+            CACHE_SIZE, second=level(shared, kind, DECISION), tally=tally
         )
 
     async def __call__(self, request: AccessRequest) -> Decision:

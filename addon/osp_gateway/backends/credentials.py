@@ -19,6 +19,7 @@ from osp_gateway.callables import CallableRunner, CallTimeout, failure, name_of
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sharing import Coding, SharedCache, level
 from osp_gateway.sigv4.keys import KeyPair
+from osp_gateway.tallies import Tallies
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +44,18 @@ class BackendCredentials:
         runner: CallableRunner,
         clock: Callable[[], float] = time.time,
         shared: SharedCache | None = None,
+        tallies: Tallies | None = None,
     ) -> None:
         """`fetcher(token, bucket)` is asked where a route has no credentials of its own."""
+        tallies = tallies or Tallies()
         self._fetcher = fetcher
         self._runner = runner
         self._clock = clock
+        self._refreshes = tallies.refresh("backend_credentials")
         self._cache: SingleFlightCache[tuple[str, str], Credentials] = SingleFlightCache(
-            CACHE_SIZE, second=level(shared, "backend credentials", CREDENTIALS)
+            CACHE_SIZE,
+            second=level(shared, "backend credentials", CREDENTIALS),
+            tally=tallies.cache("backend_credentials"),
         )
 
     async def get(self, route: BucketRoute, token: str, bucket: str) -> Credentials:
@@ -65,7 +71,9 @@ class BackendCredentials:
         if route.ttl > 0 and (known := self._cache.peek((token, bucket))) is not None:
             return known
         return await self._cache.get(
-            (token, bucket), lambda: self._fetch(token, bucket, route.ttl), share=route.ttl > 0
+            (token, bucket),
+            lambda: self._refreshes.counted(self._fetch(token, bucket, route.ttl)),
+            share=route.ttl > 0,
         )
 
     async def _fetch(self, token: str, bucket: str, ttl: float) -> Entry[Credentials]:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from cachetools import LRUCache
 
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.tallies import Tallies
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +61,15 @@ class IamTokens:
         url: str = DEFAULT_URL,
         clock: Callable[[], float] = time.monotonic,
         first_pause: float = FIRST_PAUSE_SECONDS,
+        tallies: Tallies | None = None,
     ) -> None:
         """`url` may be the service's base or the token path itself; `clock` and `first_pause` are in seconds."""
         self._post = post
         self._url = token_url(url)
         self._clock = clock
         self._first_pause = first_pause
+        tallies = tallies or Tallies()
+        self._tally, self._refreshes = tallies.cache("iam_tokens"), tallies.refresh("iam_tokens")
         self._tokens: LRUCache[str, _Token] = LRUCache(MAX_TOKENS)
         self._flights: dict[str, asyncio.Task[_Token]] = {}
 
@@ -78,6 +82,7 @@ class IamTokens:
         now = self._clock()
         token = self._tokens.get(api_key)
         if token is not None and now < token.renew_at:
+            self._tally.hits += 1
             return token.value
         flight = self._flights.get(api_key)
         if flight is None:
@@ -86,12 +91,14 @@ class IamTokens:
             if not flight.done():
                 self._flights[api_key] = flight
         if token is not None and now < token.expires_at:
+            self._tally.hits += 1
             return token.value  # still good while its successor is on the way
+        self._tally.misses += 1
         return (await asyncio.shield(flight)).value
 
     async def _exchange(self, api_key: str) -> _Token:
         try:
-            token = self._tokens[api_key] = await self._request(api_key)
+            token = self._tokens[api_key] = await self._refreshes.counted(self._request(api_key))
             return token
         finally:
             self._flights.pop(api_key, None)

@@ -127,6 +127,11 @@ class Routes:
         return tuple(self._exact)
 
     @property
+    def patterns(self) -> tuple[str, ...]:
+        """All that is configured: names, then patterns, the most specific first."""
+        return (*self._exact, *(route.pattern for route in self._patterns))
+
+    @property
     def catch_all(self) -> BucketRoute | None:
         """The route of the pattern `*`, if there is one."""
         return next((route for route in self._patterns if route.pattern == "*"), None)

@@ -103,6 +103,7 @@ class ServerModel(Model):
     shutdown_grace: AtLeastZero = 30.0
     admin_port: ListenPort | None = None
     admin_host: Host = "127.0.0.1"
+    access_log: Annotated[str, Field(min_length=1)] | None = None
     client_ca_path: Path | None = None
     client_certificates: Literal["required", "optional"] | None = None
     cache_url: Annotated[str, Field(pattern=r"^(redis|rediss|unix)://")] | None = None

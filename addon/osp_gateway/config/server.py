@@ -43,8 +43,9 @@ class ProxyServerConfig:
         explain_errors: True tells clients, in the error, what was signed here and why their signature differs.
         limits: dict of bounds on what clients may send; see `limits.Limits`.
         shutdown_grace: seconds that requests in flight have to finish after SIGTERM; default 30.
-        admin_port: port for `/-/health` and `/-/ready`; default none, 0 lets the kernel choose.
+        admin_port: port for `/-/health`, `/-/ready` and `/metrics`; default none, 0 lets the kernel choose.
         admin_host: address of that port; default 127.0.0.1.
+        access_log: file for a line of JSON for each request, or `-` for standard output; default none.
         client_ca_path: PEM bundle of authorities: clients need a certificate that one of them signed.
         client_certificates: "optional" lets clients without a certificate in; default "required".
         authorizer: `(request)` -> `Decision` or bool; where there is a validator, too, both must allow.
@@ -88,6 +89,7 @@ class ProxyServerConfig:
         shutdown_grace: float | None = None,
         admin_port: int | None = None,
         admin_host: str | None = None,
+        access_log: str | os.PathLike[str] | None = None,
         client_ca_path: str | os.PathLike[str] | None = None,
         client_certificates: str | None = None,
         authorizer: Callable[..., Any] | None = None,
@@ -119,6 +121,7 @@ class ProxyServerConfig:
             "shutdown_grace": shutdown_grace,
             "admin_port": admin_port,
             "admin_host": admin_host,
+            "access_log": os.fspath(access_log) if isinstance(access_log, os.PathLike) else access_log,
             "client_ca_path": client_ca_path,
             "client_certificates": client_certificates,
             "backend_credentials": backend_credentials,

@@ -32,7 +32,8 @@ class Settings:
     `keystore` maps client access keys to their secrets and session tokens; `key_buckets` maps them to the bucket
     patterns listed with them; `cert_path` and `key_path` are PEM files for TLS listeners, or None for a certificate
     that mitmproxy makes; `client_ca_path` a PEM bundle of the authorities that sign clients' certificates, which
-    clients must have unless `client_certificates_optional`. Timeouts are in seconds.
+    clients must have unless `client_certificates_optional`; `access_log` a file's path, or `-` for standard output.
+    Timeouts are in seconds.
     """
 
     routes: tuple[BucketRoute, ...]
@@ -66,6 +67,7 @@ class Settings:
     shutdown_grace: float
     admin_port: int | None
     admin_host: str
+    access_log: str | None
     client_ca_path: Path | None
     client_certificates_optional: bool
 
@@ -113,6 +115,7 @@ def make_settings(
         shutdown_grace=model.shutdown_grace,
         admin_port=model.admin_port,
         admin_host=model.admin_host,
+        access_log=model.access_log,
         client_ca_path=model.client_ca_path,
         client_certificates_optional=model.client_certificates == "optional",
     )

@@ -24,6 +24,7 @@ from osp_gateway.gateway import Gateway
 from osp_gateway.mitm.connections import ConnectionCounter
 from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.dialing import try_addresses_in_turn
+from osp_gateway.mitm.instruments import Instruments
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
 from osp_gateway.mitm.reload import certificate_of, needs_restart, shared_cache
@@ -36,6 +37,7 @@ from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingForm, Verdict, refuse
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sharing import SharedCache
+from osp_gateway.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +71,9 @@ class OspAddon:
         self._subjects: WeakKeyDictionary[Client, tuple[ClientAuthority, str | None]] = WeakKeyDictionary()
         self._desk = Desk(refuse=self._refuse)
         self._life = Life(self._desk, self._reload)
-        self._admin = AdminServer(self._life.pages())
         self._connections = ConnectionCounter()
+        self._instruments = Instruments(self._desk.watch, self._connections, __version__)
+        self._admin = AdminServer(self._life.pages(), self._instruments.documents())
         if settings is not None:
             self._use(settings)
 
@@ -116,6 +119,7 @@ class OspAddon:
     def done(self) -> None:
         """The end, or the end of this version of the script."""
         self._admin.close()
+        self._instruments.close()
 
     def _open_admin(self, host: str, port: int) -> None:
         try:
@@ -124,7 +128,9 @@ class OspAddon:
             log.error("admin_host, admin_port: cannot listen there: %s", error.strerror or type(error).__name__)  # noqa: TRY400
             return
         log.info(
-            "health and readiness at http://%s:%d/-/health and /-/ready", f"[{host}]" if ":" in host else host, port
+            "health and readiness at http://%s:%d/-/health and /-/ready, metrics at /metrics",
+            f"[{host}]" if ":" in host else host,
+            port,
         )
 
     def _require_engine_options(self) -> None:
@@ -151,6 +157,8 @@ class OspAddon:
 
     async def _reload(self) -> None:
         """SIGHUP: requests under way end as they began; where the file is wrong, everything stays as it was."""
+        self._instruments.reopen()
+        outcome = "failed"
         try:
             if self._source is not None:
                 # In a thread: it may take its time, and may well run an event loop of its own.
@@ -161,17 +169,23 @@ class OspAddon:
                 log.info(
                     "certificates read anew; the rest of the configuration is a program's, which has to be restarted"
                 )
+            outcome = "ok"
         except ConfigError as error:
             _tell(self._source, error)
             log.error("the configuration stays what it was")  # noqa: TRY400
         except CallTimeout:
             log.error("%s: not read in %g s, the configuration stays what it was", self._source, READ_SECONDS)  # noqa: TRY400
+        finally:
+            self._instruments.reloads[outcome] += 1
 
     def _use(self, settings: Settings) -> None:
-        """From the next request on. Raises `ConfigError`, and changes nothing, where a certificate cannot be used."""
-        self._certificate = certificate_of(settings)
-        shared = shared_cache(settings, anew=self._gateway is not None)
-        self._gateway = Gateway(settings, Urllib3Poster(), predecessor=self._gateway, shared=shared)
+        """From the next request on. Raises `ConfigError`, and changes nothing, where files cannot be used."""
+        tallies = self._instruments.tallies
+        certificate = certificate_of(settings)
+        shared = shared_cache(settings, anew=self._gateway is not None, tally=tallies.cache("shared"))
+        self._instruments.use(settings)
+        self._certificate = certificate
+        self._gateway = Gateway(settings, Urllib3Poster(), predecessor=self._gateway, shared=shared, tallies=tallies)
         self._close_shared(shared)
         if self._started is None:
             self._started = settings
@@ -215,6 +229,7 @@ class OspAddon:
         """
         self._connections.leave(client.id)
         self._desk.in_flight.gone(client.id)
+        self._desk.watch.client_gone(client)
         self._desk.gates.pop(client, None)
         handler = self._handler_of(client)
         transport = handler.transports.get(client) if handler else None

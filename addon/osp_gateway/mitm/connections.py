@@ -26,13 +26,22 @@ class ConnectionCounter:
         self._entered: dict[str, str] = {}
         self._last_line = -SECONDS_BETWEEN_LINES
         self._unreported = 0
+        self.entered = 0
+        self.refused = 0
+
+    @property
+    def open(self) -> int:
+        """How many there are now."""
+        return len(self._entered)
 
     def enter(self, connection_id: str, address: str, limit: int) -> bool:
         """Whether one more connection from `address` may stay; `limit` 0 lets any number in."""
         network = network_of(address)
         if limit and self._counts[network] >= limit:
+            self.refused += 1
             self._report(address, limit)
             return False
+        self.entered += 1
         self._counts[network] += 1
         self._entered[connection_id] = network
         return True

@@ -129,6 +129,7 @@ class ClientHttp1(Http1Server):
         response = refusal(error, without_body=self.head.is_head_request)
         response.headers["connection"] = "close"
         yield from show(flow_of(self.context.client, self.context.server, self.head.asked, error, response))
+        self.desk.watch.unreadable(self.context.client, error.code, response)
         yield commands.SendData(self.conn, http1.assemble_response(response))
         yield from self.hang_up()
 

@@ -130,6 +130,7 @@ class ClientHttp2(Http2Server):
             response = refusal(error, without_body=head_request)
             asked = _pseudo(fields, b":method"), _pseudo(fields, b":path").partition(b"?")[0]
             yield from show(flow_of(self.context.client, self.context.server, asked, error, response))
+            self.desk.watch.unreadable(self.context.client, error.code, response)
             yield from self.answer(event.stream_id, response, event.stream_ended is not None)
             return True
         self.unanswered.add(event.stream_id)

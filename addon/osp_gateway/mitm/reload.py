@@ -10,6 +10,7 @@ from typing import Any, Final
 from osp_gateway.config import ConfigError, Settings
 from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate
 from osp_gateway.sharing import SharedCache
+from osp_gateway.tallies import CacheTally
 
 
 def _port(settings: Settings, tls: bool) -> int | None:
@@ -51,7 +52,7 @@ def certificate_of(settings: Settings) -> ServerCertificate | None:
         raise ConfigError([str(error)]) from None
 
 
-def shared_cache(settings: Settings, *, anew: bool) -> SharedCache | None:
+def shared_cache(settings: Settings, *, anew: bool, tally: CacheTally | None = None) -> SharedCache | None:
     """What gateways share, where the configuration names a server. `anew`: what they know by now is not wanted.
 
     Raises:
@@ -66,4 +67,4 @@ def shared_cache(settings: Settings, *, anew: bool) -> SharedCache | None:
     except ValueError as error:
         raise ConfigError([f"cache_url: {type(error).__name__}, expected redis://HOST:PORT/DB"]) from None
     not_before = time.time() if anew else 0.0
-    return SharedCache(store, settings.cache_secret, settings.cache_namespace, not_before=not_before)
+    return SharedCache(store, settings.cache_secret, settings.cache_namespace, not_before=not_before, tally=tally)

@@ -46,7 +46,8 @@ from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.downstream import BodyRefused
 from osp_gateway.mitm.downstream_http2 import AnsweredEarly
 from osp_gateway.mitm.kept import Kept
-from osp_gateway.mitm.pacing import PacedStream, Stalled
+from osp_gateway.mitm.observing import ObservedStream
+from osp_gateway.mitm.pacing import Stalled
 from osp_gateway.mitm.sending import Cancelled
 from osp_gateway.outcomes import Forward, PendingForm
 from osp_gateway.s3.errors import S3Error
@@ -69,7 +70,7 @@ class PostFormHook(commands.StartHook):
     flow: http.HTTPFlow
 
 
-class GatewayStream(PacedStream):
+class GatewayStream(ObservedStream):
     """One request and its response."""
 
     def __init__(self, context: Context, stream_id: int, desk: Desk, backlog: Callable[[int], int]) -> None:
@@ -352,6 +353,7 @@ class GatewayStream(PacedStream):
             self.client_state = self.server_state = self.state_errored
             self.answered = True
             self.flow.live = False
+            self.release()
             yield SendHttp(ResponseProtocolError(self.stream_id, error.reason, ErrorCode.KILL), self.context.client)
         else:
             yield from self.answer(self.desk.refuse(self.flow, error))

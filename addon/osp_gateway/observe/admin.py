@@ -1,6 +1,7 @@
 """The admin port: a few pages for those who look after the gateway, apart from everything that clients can reach.
 
-A page is a path and a function. Each connection carries one request, within bounds on its head, its time and the
+A page is a path and a function; some want to know what the client accepts, and are made in a thread, because they may
+take a while. Each connection carries one request, within bounds on its head, its time and the
 number of connections; whatever comes after the head is not looked at.
 """
 
@@ -40,6 +41,8 @@ class Page:
 
 Pages = Mapping[str, Callable[[], Page]]
 """What is there: the path of each page, and the function that makes it."""
+Documents = Mapping[str, Callable[[str], Page]]
+"""Pages that come in several forms: the function is given the header `Accept`, and runs in a thread."""
 
 
 def text(status: HTTPStatus, words: str) -> Page:
@@ -50,8 +53,9 @@ def text(status: HTTPStatus, words: str) -> Page:
 class AdminServer:
     """A small HTTP/1.1 server for GET and HEAD on a few paths."""
 
-    def __init__(self, pages: Pages) -> None:
+    def __init__(self, pages: Pages, documents: Documents | None = None) -> None:
         self._pages = pages
+        self._documents = documents or {}
         self._server: asyncio.Server | None = None
         self._start: asyncio.Task[None] | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -112,14 +116,19 @@ class AdminServer:
         except h11.RemoteProtocolError as error:
             status = HTTPStatus(error.error_status_hint)
             return _written(connection, text(status, status.phrase))
-        return _written(connection, self._page(request), request.method) if request else b""
+        return _written(connection, await self._page(request), request.method) if request else b""
 
-    def _page(self, request: h11.Request) -> Page:
-        page = self._pages.get(request.target.partition(b"?")[0].decode("latin-1"))
-        if page is None:
+    async def _page(self, request: h11.Request) -> Page:
+        path = request.target.partition(b"?")[0].decode("latin-1")
+        page, document = self._pages.get(path), self._documents.get(path)
+        if page is None and document is None:
             return text(HTTPStatus.NOT_FOUND, "not found")
         if request.method not in METHODS:
             return text(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are allowed")
+        if document is not None:
+            accept = b",".join(value for name, value in request.headers if name == b"accept")
+            return await asyncio.to_thread(document, accept.decode("latin-1"))
+        assert page is not None
         return page()
 
 

@@ -1,0 +1,84 @@
+"""What clients write, on its way into a log."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from osp_gateway.observe.clean import bounded, from_octets, masked_target, readable
+
+SECRET = "FAKESECRET"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Amz-Signature",
+        "x-amz-signature",
+        "X-AMZ-SIGNATURE",
+        "X-Amz-Sign%61ture",
+        "X-Amz-Sign%2561ture",
+        "%58-Amz-Signature",
+        "X-Amz-Credential",
+        "X-Amz-Security-Token",
+        "x-amz-security-token",
+        "Signature",
+        "AWSAccessKeyId",
+        "x-amz-server-side-encryption-customer-key",
+        "x-amz-copy-source-server-side-encryption-customer-key",
+        "WebIdentityToken",
+        "SAMLAssertion",
+        "access_token",
+        "+X-Amz-Signature",
+        "apikey",
+        "password",
+    ],
+)
+@pytest.mark.parametrize("place", ["/b/k?{}={}", "/b/k?a=1&{}={}&z=2", "/b/k?a=1;{}={};z=2", "/b/k?a=1?{}={}"])
+def test_the_value_of_what_opens_a_door_is_masked(name, place):
+    shown = masked_target(place.format(name, SECRET))
+    assert SECRET not in shown
+    assert f"{name}=***" in shown
+
+
+def test_a_name_without_a_value_is_masked_as_a_whole():
+    assert SECRET not in masked_target(f"/b/k?X-Amz-Signature%3D{SECRET}&a=1")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/b/k",
+        "/b?list-type=2&prefix=a%2Fb&continuation-token=1%2F2",
+        "/b/k?versionId=1&partNumber=2&uploadId=x",
+        "/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20260101T000000Z&X-Amz-Expires=5&X-Amz-SignedHeaders=host",
+        "/b?prefix=X-Amz-Signature",
+        "/X-Amz-Signature=1/k",
+    ],
+)
+def test_everything_else_stays(target):
+    assert masked_target(target) == target
+
+
+def test_what_follows_a_number_sign_is_left_out():
+    assert masked_target(f"https://h/b?a=1#X-Amz-Signature={SECRET}") == "https://h/b?a=1"
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255)), st.integers(8, 64))
+def test_octets_become_a_bounded_text_that_utf_8_can_carry(text, limit):
+    shown = from_octets(text, limit)
+    assert len(shown) <= limit
+    shown.encode("utf-8")
+
+
+def test_utf_8_is_read_and_other_octets_are_written_out():
+    assert from_octets("é".encode().decode("latin-1"), 100) == "é"
+    assert from_octets("a\xff\x80b", 100) == "a\\xff\\x80b"
+
+
+def test_deletes_and_lone_surrogates_are_written_out():
+    assert readable("a\x7fb\udc80", 100) == "a\\x7fb\\udc80"
+
+
+def test_what_is_cut_says_so():
+    assert bounded("a" * 20, 10) == "aaaaaaa..."
+    assert bounded("a" * 10, 10) == "a" * 10
