@@ -10,6 +10,7 @@ import click
 
 from osp_gateway import __version__, configfile
 from osp_gateway.cli_explain import explain_command
+from osp_gateway.cli_replay import replay_command
 from osp_gateway.config import ConfigError, ProxyServerConfig
 from osp_gateway.mitm.serve import start_server
 
@@ -51,6 +52,7 @@ def check(file: Path) -> None:
 
 
 main.add_command(explain_command)
+main.add_command(replay_command)
 
 
 def _load(file: Path) -> ProxyServerConfig:

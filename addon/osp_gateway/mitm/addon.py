@@ -26,6 +26,7 @@ from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.dialing import try_addresses_in_turn
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
+from osp_gateway.mitm.recording import Recorder
 from osp_gateway.mitm.reload import certificate_of, needs_restart, shared_cache
 from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, start_upstream
 from osp_gateway.mitm.views import ExplanationView
@@ -33,6 +34,7 @@ from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response
 from osp_gateway.observe.admin import AdminServer
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingForm, Verdict, refuse
+from osp_gateway.replay.tape import KEPT_OCTETS
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sharing import SharedCache
 
@@ -70,6 +72,7 @@ class OspAddon:
         self._life = Life(self._desk, self._reload)
         self._admin = AdminServer(self._life.pages())
         self._connections = ConnectionCounter()
+        self._recorder: Recorder | None = None
         if settings is not None:
             self._use(settings)
 
@@ -91,6 +94,18 @@ class OspAddon:
             DEFAULT_PREVIEW_KIB,
             "Bodies of up to this many KiB stay with their flows, to be looked at; 0 keeps none.",
         )
+        loader.add_option(
+            "osp_record",
+            str,
+            "",
+            "Record requests and answers into this flow file, without secrets, for `osp replay`. It is begun anew.",
+        )
+        loader.add_option(
+            "osp_record_body",
+            int,
+            KEPT_OCTETS // 1024,
+            "Bodies of up to this many KiB are recorded whole, larger ones by their digest and length.",
+        )
 
     def configure(self, updated: set[str]) -> None:
         """React to our options, and keep the engine's options at what a gateway needs."""
@@ -99,8 +114,20 @@ class OspAddon:
             if ctx.options.osp_preview < 0:
                 raise exceptions.OptionsError("osp_preview: expected a number of KiB, 0 or more")
             self._desk.preview = ctx.options.osp_preview * 1024
+        if updated & {"osp_record", "osp_record_body"}:
+            self._record_into(ctx.options.osp_record, ctx.options.osp_record_body)
         if "osp_config" in updated and ctx.options.osp_config:
             self._read_config(Path(ctx.options.osp_config))
+
+    def _record_into(self, file: str, kib: int) -> None:
+        if kib < 0:
+            raise exceptions.OptionsError("osp_record_body: expected a number of KiB, 0 or more")
+        if self._recorder is not None:
+            self._recorder.close()
+        try:
+            self._recorder = Recorder(Path(file).expanduser(), kib * 1024) if file else None
+        except OSError as error:
+            raise exceptions.OptionsError(f"osp_record: {file}: {error.strerror}") from None
 
     def running(self) -> None:
         """Listen to signals and on the admin port; say so where nothing can work."""
@@ -115,6 +142,8 @@ class OspAddon:
     def done(self) -> None:
         """The end, or the end of this version of the script."""
         self._admin.close()
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _open_admin(self, host: str, port: int) -> None:
         try:
@@ -285,7 +314,10 @@ class OspAddon:
             return
         assert self._gateway is not None
         gateway = self._desk.judges[flow] = self._gateway
-        self._record(flow, await gateway.admit(arrival_of(flow, self._subject(flow.client_conn))))
+        arrival = arrival_of(flow, self._subject(flow.client_conn))
+        if self._recorder is not None:
+            self._desk.tapes[flow] = self._recorder.tape(arrival.head)
+        self._record(flow, await gateway.admit(arrival))
 
     async def post_form(self, flow: http.HTTPFlow) -> None:
         """The second step for a POST form: its fields are there (`PostFormHook`)."""
@@ -317,10 +349,13 @@ class OspAddon:
         """Stream, and map the backend's names to the client's."""
         outcome = self._desk.outcomes.get(flow)
         if isinstance(outcome, Forward) and flow.response is not None:
-            adapt_response(flow, outcome, self._desk.preview)
+            adapt_response(flow, outcome, self._desk.preview, self._desk.tapes.get(flow))
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The flow may be kept for as long as somebody looks at it; what was decided about it need not be."""
+        tape, outcome = self._desk.tapes.pop(flow, None), self._desk.outcomes.get(flow)
+        if self._recorder is not None and tape is not None and outcome is not None:
+            self._recorder.write(flow, outcome.verdict, tape)
         self._desk.forget(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:

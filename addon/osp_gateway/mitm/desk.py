@@ -24,6 +24,7 @@ from osp_gateway.gateway import Gateway
 from osp_gateway.limits import DEFAULT_LIMITS, Limits
 from osp_gateway.mitm.in_flight import InFlight
 from osp_gateway.outcomes import Outcome
+from osp_gateway.replay.tape import Tape
 from osp_gateway.s3.errors import S3Error
 
 
@@ -146,6 +147,7 @@ class Desk:
     gates: WeakKeyDictionary[connection.Connection, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
     in_flight: InFlight = field(default_factory=InFlight)
+    tapes: WeakKeyDictionary[http.HTTPFlow, Tape] = field(default_factory=WeakKeyDictionary)
 
     def abort_if_behind(self, client: connection.Client) -> None:
         """End the connection of a client that has not even taken what it was sent: closing would wait for it."""
