@@ -26,7 +26,6 @@ from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.dialing import try_addresses_in_turn
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
-from osp_gateway.mitm.recording import Recorder
 from osp_gateway.mitm.reload import certificate_of, needs_restart, shared_cache
 from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, start_upstream
 from osp_gateway.mitm.views import ExplanationView
@@ -34,7 +33,6 @@ from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response
 from osp_gateway.observe.admin import AdminServer
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingForm, Verdict, refuse
-from osp_gateway.replay.tape import KEPT_OCTETS
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sharing import SharedCache
 
@@ -68,11 +66,10 @@ class OspAddon:
         self._running = False
         self._rolling_back = False
         self._subjects: WeakKeyDictionary[Client, tuple[ClientAuthority, str | None]] = WeakKeyDictionary()
-        self._desk = Desk(refuse=self._refuse)
-        self._life = Life(self._desk, self._reload)
+        self.desk = Desk(refuse=self._refuse)
+        self._life = Life(self.desk, self._reload)
         self._admin = AdminServer(self._life.pages())
         self._connections = ConnectionCounter()
-        self._recorder: Recorder | None = None
         if settings is not None:
             self._use(settings)
 
@@ -94,18 +91,6 @@ class OspAddon:
             DEFAULT_PREVIEW_KIB,
             "Bodies of up to this many KiB stay with their flows, to be looked at; 0 keeps none.",
         )
-        loader.add_option(
-            "osp_record",
-            str,
-            "",
-            "Record requests and answers into this flow file, without secrets, for `osp replay`. It is begun anew.",
-        )
-        loader.add_option(
-            "osp_record_body",
-            int,
-            KEPT_OCTETS // 1024,
-            "Bodies of up to this many KiB are recorded whole, larger ones by their digest and length.",
-        )
 
     def configure(self, updated: set[str]) -> None:
         """React to our options, and keep the engine's options at what a gateway needs."""
@@ -113,21 +98,9 @@ class OspAddon:
         if "osp_preview" in updated:
             if ctx.options.osp_preview < 0:
                 raise exceptions.OptionsError("osp_preview: expected a number of KiB, 0 or more")
-            self._desk.preview = ctx.options.osp_preview * 1024
-        if updated & {"osp_record", "osp_record_body"}:
-            self._record_into(ctx.options.osp_record, ctx.options.osp_record_body)
+            self.desk.preview = ctx.options.osp_preview * 1024
         if "osp_config" in updated and ctx.options.osp_config:
             self._read_config(Path(ctx.options.osp_config))
-
-    def _record_into(self, file: str, kib: int) -> None:
-        if kib < 0:
-            raise exceptions.OptionsError("osp_record_body: expected a number of KiB, 0 or more")
-        if self._recorder is not None:
-            self._recorder.close()
-        try:
-            self._recorder = Recorder(Path(file).expanduser(), kib * 1024) if file else None
-        except OSError as error:
-            raise exceptions.OptionsError(f"osp_record: {file}: {error.strerror}") from None
 
     def running(self) -> None:
         """Listen to signals and on the admin port; say so where nothing can work."""
@@ -142,8 +115,6 @@ class OspAddon:
     def done(self) -> None:
         """The end, or the end of this version of the script."""
         self._admin.close()
-        if self._recorder is not None:
-            self._recorder.close()
 
     def _open_admin(self, host: str, port: int) -> None:
         try:
@@ -209,10 +180,10 @@ class OspAddon:
         self._settings = settings
         self._server_name = settings.server_name
         self._connect_timeout = settings.connect_timeout
-        self._desk.read_timeout = settings.read_timeout
+        self.desk.read_timeout = settings.read_timeout
         self._life.grace = settings.shutdown_grace
-        self._desk.learn_region = self._gateway.learn_region
-        self._desk.limits = settings.limits
+        self.desk.learn_region = self._gateway.learn_region
+        self.desk.limits = settings.limits
         for route in settings.routes:
             if not route.verify:
                 log.warning("bucket %s: the backend's certificate is not verified", route.pattern)
@@ -227,10 +198,10 @@ class OspAddon:
 
     def client_connected(self, client: Client) -> None:
         """Put a gate before the client's stream, so that nothing piles up while a verdict is awaited."""
-        if not self._connections.enter(client.id, client.peername[0], self._desk.limits.connections_per_address):
+        if not self._connections.enter(client.id, client.peername[0], self.desk.limits.connections_per_address):
             client.error = "too many connections from this address"
             return
-        self._put_gate(client, client, self._desk.limits.head_timeout)
+        self._put_gate(client, client, self.desk.limits.head_timeout)
         handler = self._handler_of(client)
         if handler is not None and _is_ours(client.proxy_mode):
             self._life.watch(handler)
@@ -241,8 +212,8 @@ class OspAddon:
         mitmproxy may leave the stream open when a client hangs up in the very moment in which its handshake fails.
         """
         self._connections.leave(client.id)
-        self._desk.in_flight.gone(client.id)
-        self._desk.gates.pop(client, None)
+        self.desk.in_flight.gone(client.id)
+        self.desk.gates.pop(client, None)
         handler = self._handler_of(client)
         transport = handler.transports.get(client) if handler else None
         if transport is not None and transport.writer is not None:
@@ -252,30 +223,30 @@ class OspAddon:
         """Our own layers on reverse-mode HTTP listeners."""
         client = data.context.client
         if _is_ours(client.proxy_mode) and data.layer is None and len(data.context.layers) == 1:
-            data.layer = ListenerLayer(data.context, self._desk)
+            data.layer = ListenerLayer(data.context, self.desk)
             if handler := self._handler_of(client):
                 self._life.spoke(handler)
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         """Give a connection to a backend up when it, or its TLS handshake, takes too long."""
-        if data.server in self._desk.trust:
+        if data.server in self.desk.trust:
             loop = asyncio.get_running_loop()
             loop.call_later(self._connect_timeout, self._give_up_connecting, data.client, data.server)
 
     def server_connected(self, data: ServerConnectionHookData) -> None:
         """A gate before the backend's stream, too: a client may be slower than its backend."""
-        if data.server in self._desk.trust:
+        if data.server in self.desk.trust:
             self._put_gate(data.client, data.server)
 
     def server_disconnected(self, data: ServerConnectionHookData) -> None:
         """See `client_disconnected`."""
-        self._desk.gates.pop(data.server, None)
+        self.desk.gates.pop(data.server, None)
 
     def _put_gate(self, client: Client, connection: Connection, first_octet: float | None = None) -> None:
         handler = self._handler_of(client)
         transport = handler.transports.get(connection) if handler else None
         if transport is not None:
-            gate = self._desk.gates[connection] = Gate(transport.writer)
+            gate = self.desk.gates[connection] = Gate(transport.writer)
             transport.reader = GatedReader(transport.reader, gate, first_octet)
 
     def _give_up_connecting(self, client: Client, server: Server) -> None:
@@ -298,7 +269,7 @@ class OspAddon:
 
     def tls_start_server(self, data: tls.TlsData) -> None:
         """Each bucket's rule for its backend's certificate."""
-        if isinstance(data.conn, Server) and (trust := self._desk.trust.get(data.conn)):
+        if isinstance(data.conn, Server) and (trust := self.desk.trust.get(data.conn)):
             start_upstream(data, trust)
 
     # Requests
@@ -313,21 +284,18 @@ class OspAddon:
             flow.response = self._refuse(flow, problem)
             return
         assert self._gateway is not None
-        gateway = self._desk.judges[flow] = self._gateway
-        arrival = arrival_of(flow, self._subject(flow.client_conn))
-        if self._recorder is not None:
-            self._desk.tapes[flow] = self._recorder.tape(arrival.head)
-        self._record(flow, await gateway.admit(arrival))
+        gateway = self.desk.judges[flow] = self._gateway
+        self._record(flow, await gateway.admit(arrival_of(flow, self._subject(flow.client_conn))))
 
     async def post_form(self, flow: http.HTTPFlow) -> None:
         """The second step for a POST form: its fields are there (`PostFormHook`)."""
-        pending = self._desk.outcomes.get(flow)
-        gateway = self._desk.judges.get(flow)
+        pending = self.desk.outcomes.get(flow)
+        gateway = self.desk.judges.get(flow)
         if gateway is not None and isinstance(pending, PendingForm):
             self._record(flow, await gateway.admit_form(pending))
 
     def _record(self, flow: http.HTTPFlow, outcome: Outcome) -> None:
-        self._desk.outcomes[flow] = outcome
+        self.desk.outcomes[flow] = outcome
         if isinstance(outcome, PendingForm):
             return
         annotate(flow, outcome.verdict)
@@ -336,9 +304,9 @@ class OspAddon:
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """The second step of those few operations whose body must be decided upon."""
-        body = self._desk.bodies.pop(flow, None)
-        outcome = self._desk.outcomes.get(flow)
-        gateway = self._desk.judges.get(flow)
+        body = self.desk.bodies.pop(flow, None)
+        outcome = self.desk.outcomes.get(flow)
+        gateway = self.desk.judges.get(flow)
         if body is None or not isinstance(outcome, Forward) or gateway is None:
             return
         judged = await gateway.judge_batch(outcome, body)
@@ -347,32 +315,29 @@ class OspAddon:
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Stream, and map the backend's names to the client's."""
-        outcome = self._desk.outcomes.get(flow)
+        outcome = self.desk.outcomes.get(flow)
         if isinstance(outcome, Forward) and flow.response is not None:
-            adapt_response(flow, outcome, self._desk.preview, self._desk.tapes.get(flow))
+            adapt_response(flow, outcome, self.desk.preview, self.desk.tapes.get(flow))
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The flow may be kept for as long as somebody looks at it; what was decided about it need not be."""
-        tape, outcome = self._desk.tapes.pop(flow, None), self._desk.outcomes.get(flow)
-        if self._recorder is not None and tape is not None and outcome is not None:
-            self._recorder.write(flow, outcome.verdict, tape)
-        self._desk.forget(flow)
+        self.desk.forget(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """See `response`."""
-        self._desk.forget(flow)
+        self.desk.forget(flow)
 
     def _not_ours(self, flow: http.HTTPFlow) -> S3Error | None:
         """Why a request cannot even be judged."""
         if self._gateway is None:
             return S3Error.unavailable("The gateway has no configuration.")
-        if flow not in self._desk.managed:
+        if flow not in self.desk.managed:
             return S3Error(
                 "NotImplemented", "The gateway works on reverse-mode listeners only; replay is not supported yet."
             )
         if flow.client_conn.proxy_mode.custom_listen_port in self._tls_ports and not flow.client_conn.tls_established:
             return S3Error.invalid_request("This port takes TLS only: use https.")
-        if reason := self._desk.in_flight.excess(flow.client_conn.id, self._desk.limits):
+        if reason := self.desk.in_flight.excess(flow.client_conn.id, self.desk.limits):
             return S3Error("SlowDown", "Please reduce your request rate.", reason=reason)
         clients = self._certificate.clients if self._certificate else None
         if clients and clients.required and self._subject(flow.client_conn) is None:
@@ -393,11 +358,11 @@ class OspAddon:
 
     def _refuse(self, flow: http.HTTPFlow, error: S3Error) -> http.Response:
         """The response for an error that came up outside of `Gateway.admit`."""
-        outcome = self._desk.outcomes.get(flow)
+        outcome = self.desk.outcomes.get(flow)
         verdict = outcome.verdict if outcome is not None else _unjudged(error)
         refusal = refuse(verdict, error, arrival_of(flow).head, self._server_name)
         annotate(flow, refusal.verdict)
-        self._desk.outcomes[flow] = refusal
+        self.desk.outcomes[flow] = refusal
         return response_of(refusal)
 
 

@@ -24,6 +24,7 @@ from osp_gateway.gateway import Gateway
 from osp_gateway.limits import DEFAULT_LIMITS, Limits
 from osp_gateway.mitm.in_flight import InFlight
 from osp_gateway.outcomes import Outcome
+from osp_gateway.replay.library import Library
 from osp_gateway.replay.tape import Tape
 from osp_gateway.s3.errors import S3Error
 
@@ -148,6 +149,8 @@ class Desk:
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
     in_flight: InFlight = field(default_factory=InFlight)
     tapes: WeakKeyDictionary[http.HTTPFlow, Tape] = field(default_factory=WeakKeyDictionary)
+    library: Library | None = None
+    """Recorded answers, which come before the store's."""
 
     def abort_if_behind(self, client: connection.Client) -> None:
         """End the connection of a client that has not even taken what it was sent: closing would wait for it."""

@@ -129,7 +129,7 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
     request_body, answer_body = tape.request.payload(), tape.answer.payload()
     if not answer_body.length and response.raw_content:  # the gateway's own answer
         answer_body = Payload.of(response.raw_content)
-    query = _plain_query(head)
+    query = plain_query(head)
     presigned = "x-amz-signature=" in head.query.lower()
     copy = http.HTTPFlow(_client(flow), Server(address=None))
     copy.request = http.Request(
@@ -235,7 +235,7 @@ def _times(flow: http.HTTPFlow) -> tuple[float, float]:
     return began, ended or began
 
 
-def _plain_query(head: RequestHead) -> tuple[Pair, ...]:
+def plain_query(head: RequestHead) -> tuple[Pair, ...]:
     """The query without the parameters of a signature, and nothing that is one."""
     try:
         query = encoding.parse_query(head.query)

@@ -7,8 +7,9 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mitmproxy import options
 from mitmproxy.addons import core, errorcheck, next_layer, proxyserver, tlsconfig
@@ -16,7 +17,7 @@ from mitmproxy.master import Master
 
 from osp_gateway import configfile
 from osp_gateway.config import ConfigError, ProxyServerConfig, Settings
-from osp_gateway.mitm.addon import OspAddon
+from osp_gateway.mitm.addons import gateway_addons
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +40,16 @@ def start_server(config: ProxyServerConfig, source: Path | None = None) -> None:
     settings = config.settings
     if not settings.listeners:
         raise ConfigError(["http_port, https_port: both missing, expected at least one"])
-    asyncio.run(_serve(settings, OspAddon(settings, source)))
+    asyncio.run(_serve(settings, gateway_addons(settings, source)))
 
 
-async def _serve(settings: Settings, addon: OspAddon) -> None:
+async def _serve(settings: Settings, addons: Sequence[Any]) -> None:
     _log_to_stderr()
     master = Master(options.Options())
     master.addons.add(
         core.Core(),
         proxyserver.Proxyserver(),
-        addon,
+        *addons,
         next_layer.NextLayer(),
         tlsconfig.TlsConfig(),
         errorcheck.ErrorCheck(),
