@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -13,12 +14,17 @@ import click
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
+from osp_gateway import configfile
+from osp_gateway.config import ConfigError, ProxyServerConfig, Settings
 from osp_gateway.mitm.flowfile import FlowFileError
+from osp_gateway.mitm.offline import load_library
 from osp_gateway.mitm.recording import read_recording
+from osp_gateway.mitm.serve import serve_recording
 from osp_gateway.replay import report, tolerance
 from osp_gateway.replay.exchange import Exchange
+from osp_gateway.replay.resign import Signer
 from osp_gateway.replay.run import Outcome, Replay
-from osp_gateway.replay.target import Signer, Target
+from osp_gateway.replay.target import Target
 from osp_gateway.sigv4.keys import KeyPair
 
 _EXAMPLES: Final = """\
@@ -28,6 +34,7 @@ Examples:
   osp replay session.osp --against https://s3.test --as staging   keys of a profile
   osp replay session.osp --against URL --as alice=one --as bob=two
   osp replay session.osp --against URL --compare URL2 --junit report.xml
+  osp replay session.osp --serve --port 9000                      answer from the recording: no store, no network
 
 Exit status: 0 everything is as it was recorded, 1 something differs, 2 wrong usage, or nothing could be replayed.
 """
@@ -38,6 +45,13 @@ DEFAULT_REGION: Final = "us-east-1"
 @click.command("replay", epilog=_EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--against", metavar="URL", help="The gateway or store that is asked again, in path style.")
+@click.option("--serve", is_flag=True, help="Answer from FILE instead of sending it, with no store.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="With --serve: the port; 0: any that is free.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="With --serve: the gateway's configuration. Without one every key may ask, and signatures are not checked.",
+)
 @click.option("--compare", metavar="URL", help="A second one, which is asked the same.")
 @click.option(
     "--as",
@@ -57,6 +71,9 @@ DEFAULT_REGION: Final = "us-east-1"
 def replay_command(
     file: Path,
     against: str | None,
+    serve: bool,
+    port: int,
+    config: Path | None,
     compare: str | None,
     profiles: Sequence[str],
     region: str | None,
@@ -74,8 +91,12 @@ def replay_command(
     Compared are status, S3's error code, headers that mean something, documents by their structure, objects by their
     digest.
     """
-    if against is None:
-        raise click.UsageError("expected --against URL")
+    if serve == (against is not None):
+        raise click.UsageError("expected either --against URL or --serve")
+    if serve:
+        _serve(file, port, config)
+        return
+    assert against is not None
     try:
         allowed = tolerance.load(tolerances) if tolerances else tolerance.Tolerance()
     except tolerance.ToleranceError as error:
@@ -100,6 +121,32 @@ def replay_command(
         outcomes = replay.run(exchanges, concurrent=concurrent, told=told)
     _tell(outcomes, file.name, junit, json_file)
     sys.exit(0 if all(outcome.same for outcome in outcomes) else 1)
+
+
+def _serve(file: Path, port: int, config: Path | None) -> None:
+    try:
+        library = load_library([file], reuse=False)
+        settings = configfile.load(config).settings if config else _for_everybody(port)
+    except FlowFileError as error:
+        _fail([str(error)])
+    except ConfigError as error:
+        _fail([f"{config}: {problem}" for problem in error.problems])
+    serve_recording(settings, library)
+
+
+def _for_everybody(port: int) -> Settings:
+    """Nothing is behind it but a recording: whoever asks is answered, on this machine."""
+    config = ProxyServerConfig(
+        cos_map={"*": {"host": "recording.localhost", "access_key": "unused", "secret_key": "unused"}},
+        hmac_keystore=[{"access_key": "unused", "secret_key": "unused", "buckets": ["*"]}],
+        http_port=port,
+        listen_host="127.0.0.1",
+    )
+    return replace(config.settings, skip_signature_validation=True, validator=_everybody, key_buckets={})
+
+
+def _everybody(_token: str, _bucket: str) -> bool:
+    return True
 
 
 def _tell(outcomes: Sequence[Outcome], name: str, junit: Path | None, json_file: Path | None) -> None:

@@ -183,6 +183,7 @@ class OspAddon:
         self.desk.read_timeout = settings.read_timeout
         self._life.grace = settings.shutdown_grace
         self.desk.learn_region = self._gateway.learn_region
+        self.desk.client_key = self._gateway.client_key
         self.desk.limits = settings.limits
         for route in settings.routes:
             if not route.verify:
@@ -278,6 +279,8 @@ class OspAddon:
         """The verdict falls here, on the head alone."""
         if flow.response is not None or flow.error is not None:
             return
+        if flow.is_replay == "request" and flow not in self.desk.managed:
+            return  # it comes in again, see `client_replay`
         request_counter.count()
         problem = self._not_ours(flow)
         if problem is not None:
@@ -332,9 +335,7 @@ class OspAddon:
         if self._gateway is None:
             return S3Error.unavailable("The gateway has no configuration.")
         if flow not in self.desk.managed:
-            return S3Error(
-                "NotImplemented", "The gateway works on reverse-mode listeners only; replay is not supported yet."
-            )
+            return S3Error("NotImplemented", "The gateway works on reverse-mode listeners only.")
         if flow.client_conn.proxy_mode.custom_listen_port in self._tls_ports and not flow.client_conn.tls_established:
             return S3Error.invalid_request("This port takes TLS only: use https.")
         if reason := self.desk.in_flight.excess(flow.client_conn.id, self.desk.limits):

@@ -7,6 +7,7 @@ from typing import Any
 
 from osp_gateway.config import Settings
 from osp_gateway.mitm.addon import OspAddon
+from osp_gateway.mitm.client_replay import ClientReplayAddon
 from osp_gateway.mitm.offline import FORWARD, OfflineAddon
 from osp_gateway.mitm.recorder import RecorderAddon
 from osp_gateway.replay.library import Library
@@ -31,4 +32,5 @@ def gateway_addons(
         ConfigError: the settings' certificate cannot be used.
     """
     gateway = OspAddon(settings, source)
-    return [RecorderAddon(gateway.desk), gateway, OfflineAddon(gateway.desk, library, extra)]
+    desk = gateway.desk
+    return [RecorderAddon(desk), gateway, OfflineAddon(desk, library, extra), ClientReplayAddon(desk)]

@@ -51,7 +51,15 @@ class OfflineAddon:
             self._desk.library = load_library(paths, reuse=options.server_replay_reuse) if paths else None
         except FlowFileError as error:
             raise exceptions.OptionsError(f"server_replay: {error}") from None
-        if (theirs := ctx.master.addons.get("serverplayback")) is not None:
+        if paths and "keepserving" in options:
+            options.update(keepserving=True)  # mitmdump would end at once: its own addon has nothing left to answer
+        self.running()
+
+    def running(self) -> None:
+        """mitmproxy's own addon would answer after us, with what its own comparison finds; it may have read the files
+        after us, too.
+        """
+        if self._desk.library is not None and (theirs := ctx.master.addons.get("serverplayback")) is not None:
             theirs.clear()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -137,8 +145,7 @@ def _response(answer: Answer, method: str) -> http.Response:
     length: Any = answer.header("content-length") if method == "HEAD" else str(len(content))
     if length is not None and answer.status not in (204, 304):
         kept.append(("content-length", length))
-    headers = http.Headers([(name.encode("latin-1"), value.encode("latin-1")) for name, value in kept])
-    response = http.Response.make(answer.status, b"", headers)
-    response.data.headers = headers
-    response.data.content = content
+    response = http.Response.make(answer.status, content)
+    # All at once: `make` would say how long a HEAD's body is that is not there.
+    response.data.headers = http.Headers([(n.encode("latin-1"), value.encode("latin-1")) for n, value in kept])
     return response

@@ -113,7 +113,7 @@ def read_recording(path: Path) -> Iterator[Exchange]:
 
 
 def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
-    """The exchange that a flow holds; None where it has no answer, or is none of S3's."""
+    """The exchange that a flow holds; None where it is none of S3's, or has no answer."""
     if flow.response is None:
         return None
     written = flow.metadata.get(METADATA)
