@@ -1,5 +1,5 @@
 """What `mitmdump -s addon/osp.py` loads."""
 
-from osp_gateway.mitm.addon import OspAddon
+from osp_gateway.mitm.addons import gateway_addons
 
-addons = [OspAddon()]
+addons = gateway_addons()

@@ -10,6 +10,7 @@ import click
 
 from osp_gateway import __version__, configfile
 from osp_gateway.cli_explain import explain_command
+from osp_gateway.cli_replay import replay_command
 from osp_gateway.cli_stats import stats_command
 from osp_gateway.config import ConfigError, ProxyServerConfig
 from osp_gateway.mitm.serve import start_server
@@ -40,6 +41,23 @@ def serve(file: Path) -> None:
 
 
 @main.command()
+@click.option(
+    "--output", "-o", "output", required=True, type=click.Path(path_type=Path), help="The flow file; begun anew."
+)
+@_FILE
+def record(file: Path, output: Path) -> None:
+    """Serve with the configuration in FILE, and record requests and answers for `osp replay`.
+
+    The recording is a flow file of mitmproxy's without signatures, tokens, cookies and addresses. Bodies of more than
+    1 MiB are recorded by their digest and length. Interrupt to end it.
+    """
+    try:
+        start_server(_load(file), file, record=output)
+    except ConfigError as error:
+        _fail(file, error)
+
+
+@main.command()
 @_FILE
 def check(file: Path) -> None:
     """Validate the configuration in FILE without starting anything.
@@ -53,6 +71,7 @@ def check(file: Path) -> None:
 
 main.add_command(explain_command)
 main.add_command(stats_command)
+main.add_command(replay_command)
 
 
 def _load(file: Path) -> ProxyServerConfig:

@@ -281,6 +281,15 @@ class Gateway:
         """Take what a backend said about the region of a bucket; see `Regions.learn`."""
         return self._regions.learn(destination, region)
 
+    async def client_key(self, access_key: str) -> KeyPair:
+        """The key pair of a client, to send its requests again.
+
+        Raises:
+            S3Error: InvalidAccessKeyId where it is not known.
+        """
+        token = self._settings.keystore[access_key].session_token if access_key in self._settings.keystore else None
+        return KeyPair(access_key, await self._keystore.secret(access_key, token), token)
+
     async def judge_batch(self, forward: Forward, body: bytes) -> Forward | Reply | Refusal:
         """Decide about the keys of a batch by its body: those that are denied are left out. Never raises."""
         assert forward.batch is not None

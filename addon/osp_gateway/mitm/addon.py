@@ -69,10 +69,10 @@ class OspAddon:
         self._running = False
         self._rolling_back = False
         self._subjects: WeakKeyDictionary[Client, tuple[ClientAuthority, str | None]] = WeakKeyDictionary()
-        self._desk = Desk(refuse=self._refuse)
-        self._life = Life(self._desk, self._reload)
+        self.desk = Desk(refuse=self._refuse)
+        self._life = Life(self.desk, self._reload)
         self._connections = ConnectionCounter()
-        self._instruments = Instruments(self._desk.watch, self._connections, __version__)
+        self._instruments = Instruments(self.desk.watch, self._connections, __version__)
         self._admin = AdminServer(self._life.pages(), self._instruments.documents())
         if settings is not None:
             self._use(settings)
@@ -102,7 +102,7 @@ class OspAddon:
         if "osp_preview" in updated:
             if ctx.options.osp_preview < 0:
                 raise exceptions.OptionsError("osp_preview: expected a number of KiB, 0 or more")
-            self._desk.preview = ctx.options.osp_preview * 1024
+            self.desk.preview = ctx.options.osp_preview * 1024
         if "osp_config" in updated and ctx.options.osp_config:
             self._read_config(Path(ctx.options.osp_config))
 
@@ -195,10 +195,11 @@ class OspAddon:
         self._settings = settings
         self._server_name = settings.server_name
         self._connect_timeout = settings.connect_timeout
-        self._desk.read_timeout = settings.read_timeout
+        self.desk.read_timeout = settings.read_timeout
         self._life.grace = settings.shutdown_grace
-        self._desk.learn_region = self._gateway.learn_region
-        self._desk.limits = settings.limits
+        self.desk.learn_region = self._gateway.learn_region
+        self.desk.client_key = self._gateway.client_key
+        self.desk.limits = settings.limits
         for route in settings.routes:
             if not route.verify:
                 log.warning("bucket %s: the backend's certificate is not verified", route.pattern)
@@ -213,10 +214,10 @@ class OspAddon:
 
     def client_connected(self, client: Client) -> None:
         """Put a gate before the client's stream, so that nothing piles up while a verdict is awaited."""
-        if not self._connections.enter(client.id, client.peername[0], self._desk.limits.connections_per_address):
+        if not self._connections.enter(client.id, client.peername[0], self.desk.limits.connections_per_address):
             client.error = "too many connections from this address"
             return
-        self._put_gate(client, client, self._desk.limits.head_timeout)
+        self._put_gate(client, client, self.desk.limits.head_timeout)
         handler = self._handler_of(client)
         if handler is not None and _is_ours(client.proxy_mode):
             handler._server_event_lock = SteadyLock()  # before the first event
@@ -228,9 +229,9 @@ class OspAddon:
         mitmproxy may leave the stream open when a client hangs up in the very moment in which its handshake fails.
         """
         self._connections.leave(client.id)
-        self._desk.in_flight.gone(client.id)
-        self._desk.watch.client_gone(client)
-        self._desk.gates.pop(client, None)
+        self.desk.in_flight.gone(client.id)
+        self.desk.watch.client_gone(client)
+        self.desk.gates.pop(client, None)
         handler = self._handler_of(client)
         transport = handler.transports.get(client) if handler else None
         if transport is not None and transport.writer is not None:
@@ -240,30 +241,30 @@ class OspAddon:
         """Our own layers on reverse-mode HTTP listeners."""
         client = data.context.client
         if _is_ours(client.proxy_mode) and data.layer is None and len(data.context.layers) == 1:
-            data.layer = ListenerLayer(data.context, self._desk)
+            data.layer = ListenerLayer(data.context, self.desk)
             if handler := self._handler_of(client):
                 self._life.spoke(handler)
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         """Give a connection to a backend up when it, or its TLS handshake, takes too long."""
-        if data.server in self._desk.trust:
+        if data.server in self.desk.trust:
             loop = asyncio.get_running_loop()
             loop.call_later(self._connect_timeout, self._give_up_connecting, data.client, data.server)
 
     def server_connected(self, data: ServerConnectionHookData) -> None:
         """A gate before the backend's stream, too: a client may be slower than its backend."""
-        if data.server in self._desk.trust:
+        if data.server in self.desk.trust:
             self._put_gate(data.client, data.server)
 
     def server_disconnected(self, data: ServerConnectionHookData) -> None:
         """See `client_disconnected`."""
-        self._desk.gates.pop(data.server, None)
+        self.desk.gates.pop(data.server, None)
 
     def _put_gate(self, client: Client, connection: Connection, first_octet: float | None = None) -> None:
         handler = self._handler_of(client)
         transport = handler.transports.get(connection) if handler else None
         if transport is not None:
-            gate = self._desk.gates[connection] = Gate(transport.writer)
+            gate = self.desk.gates[connection] = Gate(transport.writer)
             transport.reader = GatedReader(transport.reader, gate, first_octet)
 
     def _give_up_connecting(self, client: Client, server: Server) -> None:
@@ -286,7 +287,7 @@ class OspAddon:
 
     def tls_start_server(self, data: tls.TlsData) -> None:
         """Each bucket's rule for its backend's certificate."""
-        if isinstance(data.conn, Server) and (trust := self._desk.trust.get(data.conn)):
+        if isinstance(data.conn, Server) and (trust := self.desk.trust.get(data.conn)):
             start_upstream(data, trust)
 
     # Requests
@@ -295,24 +296,26 @@ class OspAddon:
         """The verdict falls here, on the head alone."""
         if flow.response is not None or flow.error is not None:
             return
+        if flow.is_replay == "request" and flow not in self.desk.managed:
+            return  # it comes in again, see `client_replay`
         request_counter.count()
         problem = self._not_ours(flow)
         if problem is not None:
             flow.response = self._refuse(flow, problem)
             return
         assert self._gateway is not None
-        gateway = self._desk.judges[flow] = self._gateway
+        gateway = self.desk.judges[flow] = self._gateway
         self._record(flow, await gateway.admit(arrival_of(flow, self._subject(flow.client_conn))))
 
     async def post_form(self, flow: http.HTTPFlow) -> None:
         """The second step for a POST form: its fields are there (`PostFormHook`)."""
-        pending = self._desk.outcomes.get(flow)
-        gateway = self._desk.judges.get(flow)
+        pending = self.desk.outcomes.get(flow)
+        gateway = self.desk.judges.get(flow)
         if gateway is not None and isinstance(pending, PendingForm):
             self._record(flow, await gateway.admit_form(pending))
 
     def _record(self, flow: http.HTTPFlow, outcome: Outcome) -> None:
-        self._desk.outcomes[flow] = outcome
+        self.desk.outcomes[flow] = outcome
         if isinstance(outcome, PendingForm):
             return
         annotate(flow, outcome.verdict)
@@ -321,41 +324,39 @@ class OspAddon:
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """The second step of those few operations whose body must be decided upon."""
-        body = self._desk.bodies.get(flow)
-        outcome = self._desk.outcomes.get(flow)
-        gateway = self._desk.judges.get(flow)
+        body = self.desk.bodies.get(flow)
+        outcome = self.desk.outcomes.get(flow)
+        gateway = self.desk.judges.get(flow)
         if body is None or not isinstance(outcome, Forward) or gateway is None:
             return
         judged = await gateway.judge_batch(outcome, body)
         if judged is not outcome:
             self._record(flow, judged)
-        del self._desk.bodies[flow]  # last: what is still there has not been judged, and does not leave
+        del self.desk.bodies[flow]  # last: what is still there has not been judged, and does not leave
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Stream, and map the backend's names to the client's."""
-        outcome = self._desk.outcomes.get(flow)
+        outcome = self.desk.outcomes.get(flow)
         if isinstance(outcome, Forward) and flow.response is not None:
-            adapt_response(flow, outcome, self._desk.preview)
+            adapt_response(flow, outcome, self.desk.preview, self.desk.tapes.get(flow))
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The flow may be kept for as long as somebody looks at it; what was decided about it need not be."""
-        self._desk.forget(flow)
+        self.desk.forget(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """See `response`."""
-        self._desk.forget(flow)
+        self.desk.forget(flow)
 
     def _not_ours(self, flow: http.HTTPFlow) -> S3Error | None:
         """Why a request cannot even be judged."""
         if self._gateway is None:
             return S3Error.unavailable("The gateway has no configuration.")
-        if flow not in self._desk.managed:
-            return S3Error(
-                "NotImplemented", "The gateway works on reverse-mode listeners only; replay is not supported yet."
-            )
+        if flow not in self.desk.managed:
+            return S3Error("NotImplemented", "The gateway works on reverse-mode listeners only.")
         if flow.client_conn.proxy_mode.custom_listen_port in self._tls_ports and not flow.client_conn.tls_established:
             return S3Error.invalid_request("This port takes TLS only: use https.")
-        if reason := self._desk.in_flight.excess(flow.client_conn.id, self._desk.limits):
+        if reason := self.desk.in_flight.excess(flow.client_conn.id, self.desk.limits):
             return S3Error("SlowDown", "Please reduce your request rate.", reason=reason)
         clients = self._certificate.clients if self._certificate else None
         if clients and clients.required and self._subject(flow.client_conn) is None:
@@ -376,11 +377,11 @@ class OspAddon:
 
     def _refuse(self, flow: http.HTTPFlow, error: S3Error) -> http.Response:
         """The response for an error that came up outside of `Gateway.admit`."""
-        outcome = self._desk.outcomes.get(flow)
+        outcome = self.desk.outcomes.get(flow)
         verdict = outcome.verdict if outcome is not None else _unjudged(error)
         refusal = refuse(verdict, error, head_of(flow), self._server_name)
         annotate(flow, refusal.verdict)
-        self._desk.outcomes[flow] = refusal
+        self.desk.outcomes[flow] = refusal
         return response_of(refusal)
 
 

@@ -10,7 +10,7 @@ import fcntl
 import select
 import struct
 import termios
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,10 @@ from osp_gateway.limits import DEFAULT_LIMITS, Limits
 from osp_gateway.mitm.in_flight import InFlight
 from osp_gateway.mitm.watch import Watch
 from osp_gateway.outcomes import Outcome
+from osp_gateway.replay.library import Library
+from osp_gateway.replay.tape import Tape
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.sigv4.keys import KeyPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,10 @@ def _nothing_learned(_destination: Destination, _region: str) -> None:
     """Without a gateway."""
 
 
+async def _no_client_key(_access_key: str) -> KeyPair:
+    raise S3Error.unavailable("The gateway has no configuration.")
+
+
 @dataclass(slots=True)
 class Desk:
     """The records that hooks and transport share.
@@ -148,6 +155,11 @@ class Desk:
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
     in_flight: InFlight = field(default_factory=InFlight)
     watch: Watch = field(default_factory=Watch)
+    tapes: WeakKeyDictionary[http.HTTPFlow, Tape] = field(default_factory=WeakKeyDictionary)
+    client_key: Callable[[str], Awaitable[KeyPair]] = _no_client_key
+    """The key pair of a client; raises `S3Error` where there is none."""
+    library: Library | None = None
+    """Recorded answers, which come before the store's."""
 
     def abort_if_behind(self, client: connection.Client) -> None:
         """End the connection of a client that has not even taken what it was sent: closing would wait for it."""

@@ -88,6 +88,7 @@ class SendingStream(HttpStream):
         self.moved = False
         self.held: list[HttpEvent] = []
         self.held_octets = 0
+        self.withheld: bytearray | None = bytearray()
 
     # Sending
 
@@ -95,13 +96,34 @@ class SendingStream(HttpStream):
         """Send released octets, after the head."""
         if not data:
             return
+        if self.desk.library is not None and not self.finished:
+            self.withhold(data)
+            return
         if not self.upstream_open:
             yield from self.open_upstream(end_stream=False)
         self.client_state = self.state_stream_request_body
         yield SendHttp(RequestData(self.stream_id, data), self.context.server)
 
+    def withhold(self, data: bytes) -> None:
+        """Keep what would go to the store, until it is known that there is no recorded answer.
+
+        Raises:
+            S3Error: ServiceUnavailable where that becomes too much; what has a recorded answer need not be kept.
+        """
+        if self.withheld is None:
+            return
+        self.withheld += data
+        if len(self.withheld) > self.desk.limits.hold:
+            self.withheld = None
+
     def send_rest(self, rest: bytes) -> Commands:
         """Send the body's last octets, if there are any, and its end."""
+        if self.withheld is None:
+            raise S3Error.unavailable(
+                "There is no recorded answer to this request.",
+                reason="no recorded answer, and the body was too long to be kept for the store",
+            )
+        rest, self.withheld = bytes(self.withheld) + rest, bytearray()
         if not self.upstream_open:
             yield from self.open_upstream(end_stream=not rest)
         if rest:

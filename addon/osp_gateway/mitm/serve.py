@@ -7,8 +7,9 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mitmproxy import options
 from mitmproxy.addons import core, errorcheck, next_layer, proxyserver, tlsconfig
@@ -16,20 +17,23 @@ from mitmproxy.master import Master
 
 from osp_gateway import configfile
 from osp_gateway.config import ConfigError, ProxyServerConfig, Settings
-from osp_gateway.mitm.addon import OspAddon
+from osp_gateway.mitm.addons import gateway_addons
+from osp_gateway.replay.library import Library
 
 log = logging.getLogger(__name__)
 
+UNAVAILABLE: Final = "503"
 NO_TARGET: Final = "http://s3.invalid"
 """The reverse target of listeners that have none: buckets name their own hosts."""
 
 
-def start_server(config: ProxyServerConfig, source: Path | None = None) -> None:
+def start_server(config: ProxyServerConfig, source: Path | None = None, *, record: Path | None = None) -> None:
     """Serve until SIGINT or SIGTERM, and then until requests in flight are answered, for `shutdown_grace` at most.
 
     Args:
         config: the configuration; its `http_port` and `https_port` are listened on.
         source: the file that it is from, which SIGHUP reads anew. Without it, SIGHUP reads the certificates anew.
+        record: a flow file that everything is recorded into, without secrets; it is begun anew.
 
     Raises:
         ConfigError: it names no port, or its certificate cannot be used.
@@ -39,16 +43,26 @@ def start_server(config: ProxyServerConfig, source: Path | None = None) -> None:
     settings = config.settings
     if not settings.listeners:
         raise ConfigError(["http_port, https_port: both missing, expected at least one"])
-    asyncio.run(_serve(settings, OspAddon(settings, source)))
+    asyncio.run(_serve(settings, gateway_addons(settings, source), {"osp_record": str(record or "")}))
 
 
-async def _serve(settings: Settings, addon: OspAddon) -> None:
+def serve_recording(settings: Settings, library: Library) -> None:
+    """Answer from a recording, with no store, until SIGINT or SIGTERM. What has no recorded answer gets a 503.
+
+    Args:
+        settings: who may ask, and where to listen.
+        library: the answers.
+    """
+    asyncio.run(_serve(settings, gateway_addons(settings, library=library, extra=UNAVAILABLE), {}))
+
+
+async def _serve(settings: Settings, addons: Sequence[Any], options_of_ours: Mapping[str, str]) -> None:
     _log_to_stderr()
     master = Master(options.Options())
     master.addons.add(
         core.Core(),
         proxyserver.Proxyserver(),
-        addon,
+        *addons,
         next_layer.NextLayer(),
         tlsconfig.TlsConfig(),
         errorcheck.ErrorCheck(),
@@ -58,6 +72,7 @@ async def _serve(settings: Settings, addon: OspAddon) -> None:
         keep_host_header=True,
         connection_strategy="lazy",
         osp_preview=0,
+        **options_of_ours,
     )
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):  # until the addon is running and takes them over

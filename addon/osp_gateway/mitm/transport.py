@@ -201,6 +201,8 @@ class GatewayStream(ObservedStream):
             if not self.forward.plan.measured:
                 raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
             self.keep(event.data)
+            if tape := self.desk.tapes.get(self.flow):
+                tape.request.add(event.data)
             if not self.response_begun:
                 self.received.add(event.data)
             yield from self.send_up(self.forward.body.feed(event.data))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from mitmproxy import http
@@ -15,6 +15,7 @@ from osp_gateway.mitm.kept import Kept
 from osp_gateway.mitm.refusals import REFUSED_MARK
 from osp_gateway.mitm.views import EXPLANATION
 from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply, Verdict
+from osp_gateway.replay.tape import Tape
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.s3.operations import POST_OBJECT
 
@@ -27,6 +28,7 @@ CONNECTION_HEADERS_H2: Final = CONNECTION_HEADERS | {b"transfer-encoding"}
 
 Fields = tuple[tuple[bytes, bytes], ...]
 Rewriter = XmlNameRewriter | DeleteResultCompleter
+Stream = bool | Callable[[bytes], Iterable[bytes] | bytes]
 
 
 def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None) -> Arrival:
@@ -124,13 +126,14 @@ class Preview:
         return [ready] if ready else []
 
 
-def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
+def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Tape | None = None) -> None:
     """Stream the backend's response, with its own names mapped to the client's.
 
     Args:
         flow: with the response's head.
         forward: what was decided about its request.
         preview: bodies of up to this many octets stay with the flow.
+        tape: records what the client gets.
     """
     response = flow.response
     assert response is not None
@@ -154,6 +157,21 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
         # A response of the flow's own: the connection to the backend still needs the one that it read.
         response = flow.response = _with_fields(response, kept)
     response.stream = Preview(flow, response, rewriters, preview) if preview or rewriters else True
+    if tape is not None:
+        response.stream = taped(tape, response.stream)
+
+
+def taped(tape: Tape, stream: Stream) -> Stream:
+    """A stream of which everything that comes out is recorded."""
+
+    def through(data: bytes) -> Iterable[bytes]:
+        ready = stream(data) if callable(stream) else [data]
+        pieces = [ready] if isinstance(ready, bytes) else list(ready)
+        for piece in pieces:
+            tape.answer.add(piece)
+        return [piece for piece in pieces if piece]
+
+    return through
 
 
 def _connection_headers(flow: http.HTTPFlow) -> frozenset[bytes]:

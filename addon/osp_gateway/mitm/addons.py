@@ -1,0 +1,36 @@
+"""The addons that make mitmproxy a gateway, in the order in which they must stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from osp_gateway.config import Settings
+from osp_gateway.mitm.addon import OspAddon
+from osp_gateway.mitm.client_replay import ClientReplayAddon
+from osp_gateway.mitm.offline import FORWARD, OfflineAddon
+from osp_gateway.mitm.recorder import RecorderAddon
+from osp_gateway.replay.library import Library
+
+
+def gateway_addons(
+    settings: Settings | None = None,
+    source: Path | None = None,
+    *,
+    library: Library | None = None,
+    extra: str = FORWARD,
+) -> list[Any]:
+    """The list.
+
+    Args:
+        settings: those of a program; else the option `osp_config` names a file.
+        source: the file that `settings` are from.
+        library: recorded answers, where mitmproxy's own options for server replay are not there.
+        extra: what to do with requests that have no recorded answer: mitmproxy's `server_replay_extra`.
+
+    Raises:
+        ConfigError: the settings' certificate cannot be used.
+    """
+    gateway = OspAddon(settings, source)
+    desk = gateway.desk
+    return [RecorderAddon(desk), gateway, OfflineAddon(desk, library, extra), ClientReplayAddon(desk)]

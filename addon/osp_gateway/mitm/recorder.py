@@ -1,0 +1,70 @@
+"""Recording: the addon that listens in while requests are served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mitmproxy import ctx, exceptions, http
+from mitmproxy.addonmanager import Loader
+
+from osp_gateway.mitm.desk import Desk
+from osp_gateway.mitm.recording import Recorder
+from osp_gateway.mitm.wire import head_of
+from osp_gateway.replay.tape import KEPT_OCTETS
+
+
+class RecorderAddon:
+    """Comes before the gateway's own addon: it sees requests as they come, and answers before they are forgotten."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._recorder: Recorder | None = None
+
+    def load(self, loader: Loader) -> None:
+        """Declare our options."""
+        loader.add_option(
+            "osp_record",
+            str,
+            "",
+            "Record requests and answers into this flow file, without secrets, for `osp replay`. It is begun anew.",
+        )
+        loader.add_option(
+            "osp_record_body",
+            int,
+            KEPT_OCTETS // 1024,
+            "Bodies of up to this many KiB are recorded whole, larger ones by their digest and length.",
+        )
+
+    def configure(self, updated: set[str]) -> None:
+        """Begin a file, or end it."""
+        if not updated & {"osp_record", "osp_record_body"}:
+            return
+        if ctx.options.osp_record_body < 0:
+            raise exceptions.OptionsError("osp_record_body: expected a number of KiB, 0 or more")
+        self.done()
+        file = ctx.options.osp_record
+        try:
+            self._recorder = Recorder(Path(file).expanduser(), ctx.options.osp_record_body * 1024) if file else None
+        except OSError as error:
+            raise exceptions.OptionsError(f"osp_record: {file}: {error.strerror}") from None
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """A tape for each request."""
+        if self._recorder is not None and flow in self._desk.managed:
+            self._desk.tapes[flow] = self._recorder.tape(head_of(flow))
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """An exchange has come to its end."""
+        outcome, tape = self._desk.outcomes.get(flow), self._desk.tapes.pop(flow, None)
+        if self._recorder is not None and outcome is not None and tape is not None:
+            self._recorder.write(flow, outcome.verdict, tape)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """What was broken off is not recorded."""
+        self._desk.tapes.pop(flow, None)
+
+    def done(self) -> None:
+        """The end."""
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None

@@ -1,0 +1,299 @@
+"""Recordings: flow files that are safe to be committed, and hold what is needed to replay them.
+
+A recorded flow is made anew from what is meant to be in it: nothing else can slip in. Signatures, tokens and cookies
+are left out, addresses too; keys of SSE-C become others that stand for them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Final
+
+from mitmproxy import exceptions, http
+from mitmproxy.connection import Client, Server
+from mitmproxy.io import FlowReader, FlowWriter
+
+from osp_gateway.mitm.flowfile import FlowFileError
+from osp_gateway.mitm.wire import head_of
+from osp_gateway.outcomes import Verdict
+from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Payload, RecordedRequest
+from osp_gateway.replay.tape import Tape
+from osp_gateway.s3 import encoding
+from osp_gateway.s3.address import locate
+from osp_gateway.s3.encoding import Pair
+from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.head import Header, RequestHead
+from osp_gateway.s3.operations import OperationTable
+from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
+from osp_gateway.sigv4.claim_parts import CONTENT_SHA256
+from osp_gateway.sigv4.presigned import hoisted_headers, without_authentication
+
+METADATA: Final = "osp"
+"""Where in a flow's metadata the recording is."""
+NOT_RECORDED: Final = frozenset({"PostObject"})
+"""A form's signature is a part of its body."""
+LEFT_OUT: Final = frozenset(
+    {
+        "authorization",
+        "connection",
+        "cookie",
+        "date",
+        "expect",
+        "proxy-authorization",
+        "transfer-encoding",
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-region-set",
+        "x-amz-security-token",
+        "x-forwarded-for",
+    }
+)
+"""Headers of a request that are made anew, or are none of anybody's business."""
+_LEFT_OUT_OF_ANSWERS: Final = frozenset({"connection", "set-cookie", "transfer-encoding", "x-amz-security-token"})
+_KEY_OF_CUSTOMER: Final = "server-side-encryption-customer-key"
+_NOBODY: Final = ("127.0.0.1", 0)
+
+
+class Recorder:
+    """Appends exchanges to a flow file."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        """Write to `path`, which is begun anew; bodies of up to `limit` octets are kept whole.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self.limit = limit
+        self._file: IO[bytes] = path.open("wb")
+        self._writer = FlowWriter(self._file)
+        self._salt = os.urandom(32)
+
+    def tape(self, head: RequestHead) -> Tape:
+        """A tape for a request whose head has come."""
+        return Tape(head, self.limit)
+
+    def write(self, flow: http.HTTPFlow, verdict: Verdict, tape: Tape) -> None:
+        """Record an exchange that has come to its end.
+
+        Args:
+            flow: with its response.
+            verdict: what was decided.
+            tape: what went by.
+        """
+        if verdict.operation in NOT_RECORDED or verdict.operation == "-" or flow.response is None:
+            return
+        self._writer.add(_recorded(flow, verdict, tape, self._salt))
+        self._file.flush()
+
+    def close(self) -> None:
+        """The end."""
+        self._file.close()
+
+
+def read_recording(path: Path) -> Iterator[Exchange]:
+    """The exchanges in a flow file, in its order: a recording's, or what can be made of other flows.
+
+    Raises:
+        FlowFileError: there is no such file, or it is none.
+    """
+    try:
+        with path.open("rb") as file:
+            for flow in FlowReader(file).stream():
+                if isinstance(flow, http.HTTPFlow) and (exchange := exchange_of(flow)) is not None:
+                    yield exchange
+    except OSError as error:
+        raise FlowFileError(error.strerror or type(error).__name__) from None
+    except exceptions.FlowReadException as error:
+        raise FlowFileError(f"not a flow file: {error}") from None
+
+
+def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
+    """The exchange that a flow holds; None where it is none of S3's, or has no answer."""
+    if flow.response is None:
+        return None
+    written = flow.metadata.get(METADATA)
+    try:
+        return _as_written(flow, written) if isinstance(written, Mapping) else _as_found(flow)
+    except (S3Error, KeyError, TypeError, ValueError):
+        return None
+
+
+def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) -> http.HTTPFlow:
+    head, response = tape.head, flow.response
+    assert response is not None
+    request_body, answer_body = tape.request.payload(), tape.answer.payload()
+    if not answer_body.length and response.raw_content:  # the gateway's own answer
+        answer_body = Payload.of(response.raw_content)
+    query = plain_query(head)
+    presigned = "x-amz-signature=" in head.query.lower()
+    copy = http.HTTPFlow(_client(flow), Server(address=None))
+    copy.request = http.Request(
+        host="osp.invalid",
+        port=80,
+        method=head.method.encode("latin-1"),
+        scheme=b"http",
+        authority=b"",
+        path=(head.path + ("?" + encoding.join_query(query) if query else "")).encode("latin-1"),
+        http_version=b"HTTP/1.1",
+        headers=_headers(head.headers, LEFT_OUT, salt),
+        content=request_body.content or b"",
+        trailers=None,
+        timestamp_start=flow.request.timestamp_start,
+        timestamp_end=flow.request.timestamp_end,
+    )
+    answered = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.fields]
+    copy.response = http.Response(
+        http_version=b"HTTP/1.1",
+        status_code=response.status_code,
+        reason=response.data.reason,
+        headers=_headers(answered, _LEFT_OUT_OF_ANSWERS, salt),
+        content=answer_body.content or b"",
+        trailers=None,
+        timestamp_start=response.timestamp_start,
+        timestamp_end=response.timestamp_end,
+    )
+    mode = head.get(CONTENT_SHA256) or ""
+    copy.metadata[METADATA] = {
+        "operation": verdict.operation,
+        "identity": verdict.who,
+        "bucket": verdict.bucket,
+        "key": encoding.encode(verdict.key.encode(), "/"),
+        "query": [list(pair) for pair in query],
+        "mode": mode if not _is_hash(mode) else "",
+        "signed": "authorization" in head.fields or presigned,
+        "expires": _expires(head) if presigned else 0,
+        "request": _written(request_body),
+        "response": _written(answer_body),
+    }
+    copy.comment = f"{verdict.operation} {verdict.bucket}/{verdict.key}".rstrip("/")
+    return copy
+
+
+def _as_written(flow: http.HTTPFlow, written: Mapping[str, Any]) -> Exchange:
+    """Of a recording."""
+    request, response = flow.request, flow.response
+    assert response is not None
+    recorded = RecordedRequest(
+        method=request.method,
+        bucket=written["bucket"],
+        key_path=written["key"],
+        query=tuple((name, value) for name, value in written["query"]),
+        headers=_fields(request.headers, LEFT_OUT | {"host"}),
+        payload=_payload(written["request"], request.raw_content),
+        mode=written["mode"],
+        expires=written["expires"] or None,
+        signed=written["signed"],
+    )
+    answer = Answer(
+        response.status_code, _fields(response.headers), _payload(written["response"], response.raw_content)
+    )
+    return Exchange(written["operation"], written["identity"], recorded, answer, *_times(flow))
+
+
+def _as_found(flow: http.HTTPFlow) -> Exchange:
+    """Of a flow that somebody else has saved, or that was made of a HAR file."""
+    head, response = head_of(flow), flow.response
+    assert response is not None
+    resource = locate(head.path, head.get("host") or "", ())
+    query = encoding.parse_query(head.query)
+    presigned = any(name == "X-Amz-Signature" for name, _ in query)
+    headers = _fields(flow.request.headers, LEFT_OUT | {"host"})
+    plain = without_authentication(query)
+    if presigned and (hoisted := hoisted_headers(plain)):
+        plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
+        headers = (*headers, *hoisted.items())
+    operation = _TABLE.name(head.method, resource, plain, head.fields)
+    mode = head.get(CONTENT_SHA256) or ""
+    tape = Tape(head)
+    tape.request.add(flow.request.raw_content or b"")
+    recorded = RecordedRequest(
+        method=head.method,
+        bucket=resource.bucket,
+        key_path=resource.canonical_key,
+        query=plain,
+        headers=headers,
+        payload=tape.request.payload(),
+        mode=mode if not _is_hash(mode) else "",
+        expires=_expires(head) if presigned else None,
+        signed=presigned or "authorization" in head.fields,
+    )
+    answer = Answer(response.status_code, _fields(response.headers), Payload.of(response.raw_content or b""))
+    return Exchange(operation.name, "", recorded, answer, *_times(flow))
+
+
+_TABLE: Final = OperationTable.from_botocore()
+
+
+def _times(flow: http.HTTPFlow) -> tuple[float, float]:
+    began = flow.request.timestamp_start
+    ended = flow.response.timestamp_end if flow.response is not None else None
+    return began, ended or began
+
+
+def plain_query(head: RequestHead) -> tuple[Pair, ...]:
+    """The query without the parameters of a signature, and nothing that is one."""
+    try:
+        query = encoding.parse_query(head.query)
+    except ValueError:
+        return ()
+    return tuple(pair for pair in without_authentication(query) if pair[0].lower() not in _SECRET_PARAMETERS)
+
+
+_SECRET_PARAMETERS: Final = frozenset({"awsaccesskeyid", "signature", "expires", "x-amz-security-token"})
+
+
+def _expires(head: RequestHead) -> int:
+    query = dict(encoding.parse_query(head.query))
+    text = query.get("X-Amz-Expires", "")
+    return int(text) if text.isdecimal() and len(text) < 8 else 3600
+
+
+def _headers(fields: Iterator[Header] | tuple[Header, ...] | list[Header], left: frozenset[str], salt: bytes) -> Any:
+    kept = [(name, _stand_in(name.lower(), value, salt)) for name, value in fields if name.lower() not in left]
+    return http.Headers([(name.encode("latin-1"), value.encode("latin-1")) for name, value in kept])
+
+
+def _stand_in(name: str, value: str, salt: bytes) -> str:
+    """Instead of a customer's key another one, the same each time; and its MD5 where that is wanted."""
+    if not name.endswith((_KEY_OF_CUSTOMER, _KEY_OF_CUSTOMER + "-md5")):
+        return value
+    digest = value
+    if not name.endswith("-md5"):
+        try:
+            key = base64.b64decode(value, validate=True)
+        except ValueError:
+            return "not-base64"
+        digest = base64.b64encode(hashlib.md5(key, usedforsecurity=False).digest()).decode()
+    other = hmac.digest(salt, digest.encode(), hashlib.sha256)
+    if name.endswith("-md5"):
+        other = hashlib.md5(other, usedforsecurity=False).digest()
+    return base64.b64encode(other).decode()
+
+
+def _fields(headers: http.Headers, left: frozenset[str] = frozenset()) -> tuple[Header, ...]:
+    pairs = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers.fields)
+    return tuple((name, value) for name, value in pairs if name not in left)
+
+
+def _written(payload: Payload) -> dict[str, Any]:
+    return {"length": payload.length, "sha256": payload.sha256, "kept": payload.content is not None}
+
+
+def _payload(written: Mapping[str, Any], content: bytes | None) -> Payload:
+    if written["kept"]:
+        return Payload.of(content) if content else EMPTY
+    return Payload(int(written["length"]), str(written["sha256"]))
+
+
+def _client(flow: http.HTTPFlow) -> Client:
+    began = flow.client_conn.timestamp_start
+    return Client(peername=_NOBODY, sockname=_NOBODY, timestamp_start=began or flow.request.timestamp_start)
+
+
+def _is_hash(mode: str) -> bool:
+    return mode != UNSIGNED_PAYLOAD and not mode.startswith("STREAMING-")

@@ -1,0 +1,207 @@
+"""What differs between an answer and the one that was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from osp_gateway.replay.contents import same_object
+from osp_gateway.replay.exchange import Answer, Exchange
+from osp_gateway.replay.names import CHECKSUM, NAMING_HEADERS, Names, is_name, plain
+from osp_gateway.replay.tolerance import Tolerance
+from osp_gateway.replay.xml import Element, parse
+
+MAX_SHOWN_CHARS: Final = 200
+OBJECT_OPERATIONS: Final = frozenset({"GetObject", "GetObjectTorrent", "SelectObjectContent"})
+_ABSENT: Final = "(absent)"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not as it was recorded. `where` is for instance `header etag` or `ListBucketResult/Prefix`."""
+
+    where: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: expected {_short(self.expected)}, found {_short(self.found)}"
+
+
+def compare(
+    exchange: Exchange,
+    answer: Answer,
+    names: Names,
+    tolerance: Tolerance,
+    expected_object: tuple[int, str] | None = None,
+) -> tuple[Difference, ...]:
+    """All differences, the most telling first.
+
+    Args:
+        exchange: as recorded.
+        answer: of this run.
+        names: the names of this run; those in the two answers have been learned.
+        tolerance: what may differ.
+        expected_object: length and SHA-256 of the object, where it is not the recorded one.
+    """
+    return tuple(_differences(exchange, answer, names, tolerance, expected_object))
+
+
+def _differences(
+    exchange: Exchange, answer: Answer, names: Names, tolerance: Tolerance, expected_object: tuple[int, str] | None
+) -> Iterator[Difference]:
+    recorded = exchange.answer
+    if recorded.status != answer.status:
+        yield Difference("status", str(recorded.status), str(answer.status))
+    code, other = error_code(recorded), error_code(answer)
+    if code != other:
+        yield Difference("error code", code or _ABSENT, other or _ABSENT)
+    if recorded.status != answer.status or code != other:
+        return  # the rest follows from that
+    yield from _header_differences(exchange, answer, names, tolerance)
+    yield from _body_differences(exchange, answer, names, tolerance, expected_object)
+
+
+def error_code(answer: Answer) -> str:
+    """S3's code in an error document, else nothing."""
+    if answer.status < 300 or not answer.payload.content:
+        return ""
+    tree = parse(answer.payload.content)
+    code = tree.child("Code") if tree is not None and tree.name == "Error" else None
+    return code.text if code is not None else ""
+
+
+def _header_differences(exchange: Exchange, answer: Answer, names: Names, tolerance: Tolerance) -> Iterator[Difference]:
+    recorded = exchange.answer
+    meaningful = {name for name, _ in (*recorded.headers, *answer.headers) if tolerance.means(exchange.operation, name)}
+    if recorded.is_xml and exchange.operation not in OBJECT_OPERATIONS:
+        meaningful.discard("content-type")  # application/xml, with or without a charset; text/xml
+    for name in sorted(meaningful):
+        old, new = recorded.header(name), answer.header(name)
+        if not _same_header(name, old, new, names):
+            yield Difference(f"header {name}", _ABSENT if old is None else old, _ABSENT if new is None else new)
+
+
+def _same_header(name: str, old: str | None, new: str | None, names: Names) -> bool:
+    if old is None or new is None:
+        return old is new
+    if name == "location":
+        return True  # of the gateway's or the store's address; the document says the same of bucket and key
+    if name in NAMING_HEADERS or name.startswith(CHECKSUM):
+        return plain(names.current(old)) == plain(new)
+    return old == new
+
+
+def _body_differences(
+    exchange: Exchange,
+    answer: Answer,
+    names: Names,
+    tolerance: Tolerance,
+    expected_object: tuple[int, str] | None,
+) -> Iterator[Difference]:
+    recorded = exchange.answer
+    if exchange.request.method == "HEAD":
+        old, new = recorded.header("content-length"), answer.header("content-length")
+        if old != new and recorded.status == 200:
+            yield Difference("header content-length", old or _ABSENT, new or _ABSENT)
+    elif (recorded.is_xml and exchange.operation not in OBJECT_OPERATIONS) or recorded.status >= 300:
+        yield from _document_differences(exchange, answer, names, tolerance)
+    else:
+        expected = expected_object or (recorded.payload.length, recorded.payload.sha256)
+        if not same_object(answer, expected):
+            yield Difference(
+                "body",
+                f"{expected[0]} octets, SHA-256 {expected[1]}",
+                f"{answer.payload.length} octets, SHA-256 {answer.payload.sha256}",
+            )
+
+
+def _document_differences(
+    exchange: Exchange, answer: Answer, names: Names, tolerance: Tolerance
+) -> Iterator[Difference]:
+    old = parse(exchange.answer.payload.content or b"")
+    new = parse(answer.payload.content or b"")
+    if old is None or new is None:
+        if (old is None) != (new is None):
+            yield Difference("document", *("none" if tree is None else f"<{tree.name}>" for tree in (old, new)))
+        return
+    if old.name != new.name:
+        yield Difference("document", f"<{old.name}>", f"<{new.name}>")
+        return
+    yield from _Trees(exchange.operation, names, tolerance).differences(old, new, old.name)
+
+
+class _Trees:
+    """Compares trees of elements."""
+
+    def __init__(self, operation: str, names: Names, tolerance: Tolerance) -> None:
+        self._operation = operation
+        self._names = names
+        self._tolerance = tolerance
+
+    def differences(self, old: Element, new: Element, path: str) -> Iterator[Difference]:
+        """Between two elements of the same name."""
+        before, after = self._by_name(old), self._by_name(new)
+        if not before and not after:
+            if not self._same_text(old, new):
+                yield Difference(path, old.text, new.text)
+            return
+        for name in dict.fromkeys((*before, *after)):
+            yield from self._group(before.get(name, []), after.get(name, []), f"{path}/{name}")
+
+    def _group(self, before: list[Element], after: list[Element], path: str) -> Iterator[Difference]:
+        """The elements of one name."""
+        if before and self._tolerance.unordered(self._operation, before[0].name):
+            before, after = sorted(before, key=self._order), sorted(after, key=self._order)
+        if len(before) != len(after):
+            yield Difference(f"number of {path}", str(len(before)), str(len(after)))
+            missing, added = _keys(before) - _keys(after), _keys(after) - _keys(before)
+            for key in sorted(missing)[:3]:
+                yield Difference(path, key, _ABSENT)
+            for key in sorted(added)[:3]:
+                yield Difference(path, _ABSENT, key)
+            return
+        single = len(before) == 1
+        for number, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from self.differences(one, other, path if single else f"{path}[{number + 1}]")
+
+    def _by_name(self, element: Element) -> dict[str, list[Element]]:
+        groups: dict[str, list[Element]] = {}
+        for child in element.children:
+            if not self._tolerance.ignores(self._operation, child.name):
+                groups.setdefault(child.name, []).append(child)
+        return groups
+
+    def _same_text(self, old: Element, new: Element) -> bool:
+        if self._tolerance.any_text(self._operation, old.name):
+            return True
+        if is_name(old.name):
+            return plain(self._names.current(old.text)) == plain(new.text)
+        if old.name == "Location":
+            return old.text.rpartition("/")[2] == new.text.rpartition("/")[2]
+        return old.text == new.text
+
+    def _order(self, element: Element) -> tuple[str, ...]:
+        """Something to sort by that is the same in both runs."""
+        return tuple(
+            child.text
+            for child in element.children
+            if not child.children
+            and not is_name(child.name)
+            and not self._tolerance.any_text(self._operation, child.name)
+        ) or (element.text,)
+
+
+def _keys(elements: list[Element]) -> set[str]:
+    """What a person knows entries of a listing by."""
+    found = set()
+    for element in elements:
+        named = element.child("Key") or element.child("Prefix") or element.child("Name")
+        found.add(named.text if named is not None else element.text)
+    return found
+
+
+def _short(text: str) -> str:
+    shown = "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return shown if len(shown) <= MAX_SHOWN_CHARS else f"{shown[:MAX_SHOWN_CHARS]}... ({len(text)} characters)"

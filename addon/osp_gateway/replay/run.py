@@ -1,0 +1,144 @@
+"""Replaying a recording: each exchange again, one after the other or as concurrently as it was recorded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Final
+
+from osp_gateway.replay.compare import Difference, compare
+from osp_gateway.replay.contents import Contents
+from osp_gateway.replay.exchange import Answer, Exchange
+from osp_gateway.replay.names import Names
+from osp_gateway.replay.target import Target, TargetError
+from osp_gateway.replay.tolerance import Tolerance
+
+MAX_THREADS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an exchange. `skipped` says why it was left out; `number` counts from 1."""
+
+    number: int
+    exchange: Exchange
+    differences: tuple[Difference, ...] = ()
+    skipped: str = ""
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences
+
+
+class Replay:
+    """One run of a recording against a store, or against two that are compared with each other as well."""
+
+    def __init__(self, target: Target, tolerance: Tolerance, other: Target | None = None) -> None:
+        """`other` gets the same requests; its answers are compared with the recording, too."""
+        self._sides = [_Side(target, tolerance, "")]
+        if other is not None:
+            self._sides.append(_Side(other, tolerance, f" [{other.url}]"))
+            self._sides[0].mark = f" [{target.url}]"
+        self._tolerance = tolerance
+
+    def run(
+        self,
+        exchanges: Sequence[Exchange],
+        *,
+        concurrent: bool = False,
+        told: Callable[[Outcome], None] = lambda _: None,
+    ) -> list[Outcome]:
+        """Send everything again.
+
+        Args:
+            exchanges: of the recording.
+            concurrent: True lets requests overlap that did so when they were recorded; each is sent when all that had
+                been answered before it began are answered again.
+            told: is told each outcome as it comes, by one thread at a time.
+        """
+        lock = threading.Lock()
+        outcomes: dict[int, Outcome] = {}
+
+        def do(number: int, exchange: Exchange) -> None:
+            outcome = self._again(number, exchange)
+            with lock:
+                outcomes[number] = outcome
+                told(outcome)
+
+        ordered = sorted(exchanges, key=lambda exchange: exchange.began) if concurrent else exchanges
+        if concurrent:
+            _overlapping(ordered, do)
+        else:
+            for number, exchange in enumerate(ordered, 1):
+                do(number, exchange)
+        for side in self._sides:
+            side.target.close()
+        return [outcomes[number] for number in sorted(outcomes)]
+
+    def _again(self, number: int, exchange: Exchange) -> Outcome:
+        reason = self._why_not(exchange)
+        if reason:
+            return Outcome(number, exchange, skipped=reason)
+        return Outcome(number, exchange, tuple(found for side in self._sides for found in side.again(exchange)))
+
+    def _why_not(self, exchange: Exchange) -> str:
+        if self._tolerance.skips(exchange.operation):
+            return "left out by the tolerances"
+        if exchange.operation == "PostObject":
+            return "a POST form carries a signed policy of its own"
+        return ""
+
+
+class _Side:
+    """A store, with what it calls things."""
+
+    def __init__(self, target: Target, tolerance: Tolerance, mark: str) -> None:
+        self.target = target
+        self.mark = mark
+        self._tolerance = tolerance
+        self._names = Names()
+        self._contents = Contents()
+
+    def again(self, exchange: Exchange) -> Iterator[Difference]:
+        """Send it, and say what differs."""
+        try:
+            answer = self.target.send(exchange.request, exchange.identity, self._names)
+        except TargetError as error:
+            yield Difference(f"answer{self.mark}", str(exchange.answer.status), f"none: {error}")
+            return
+        for found in self._compared(exchange, answer):
+            yield Difference(found.where + self.mark, found.expected, found.found)
+
+    def _compared(self, exchange: Exchange, answer: Answer) -> tuple[Difference, ...]:
+        if exchange.answer.status == answer.status:
+            self._names.learn_from(exchange.answer, answer)
+            self._contents.follow(exchange)
+        expected = self._contents.expected(exchange)
+        return compare(exchange, answer, self._names, self._tolerance, expected)
+
+
+def _overlapping(ordered: Sequence[Exchange], do: Callable[[int, Exchange], None]) -> None:
+    """Do each as soon as all that had ended before it began are done."""
+    ends = sorted(range(len(ordered)), key=lambda index: ordered[index].ended)
+    running: dict[Future[None], int] = {}
+    finished: set[int] = set()
+    needed = 0
+    with ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="replay") as pool:
+        for index, exchange in enumerate(ordered):
+            while needed < len(ends) and ordered[ends[needed]].ended <= exchange.began:
+                _await(ends[needed], running, finished)
+                needed += 1
+            running[pool.submit(do, index + 1, exchange)] = index
+        for future in running:
+            future.result()
+
+
+def _await(index: int, running: dict[Future[None], int], finished: set[int]) -> None:
+    while index not in finished and index in running.values():
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            finished.add(running.pop(future))
+            future.result()

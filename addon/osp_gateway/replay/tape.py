@@ -1,0 +1,73 @@
+"""What goes by while a request is served: digests of both bodies, and their octets while they are few."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from osp_gateway.replay.exchange import Payload
+from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.head import RequestHead
+from osp_gateway.sigv4.aws_chunked import MODES, Parser
+from osp_gateway.sigv4.claim_parts import CONTENT_SHA256
+
+KEPT_OCTETS: Final = 1024 * 1024
+"""Bodies of up to this size are recorded whole, where nothing else is configured."""
+
+
+class Body:
+    """One body."""
+
+    def __init__(self, limit: int) -> None:
+        """Keep up to `limit` octets."""
+        self._limit = limit
+        self._digest = hashlib.sha256()
+        self._pieces: list[bytes] | None = []
+        self._length = 0
+
+    def add(self, data: bytes | memoryview) -> None:
+        """One more piece."""
+        self._digest.update(data)
+        self._length += len(data)
+        if self._pieces is not None:
+            self._pieces.append(bytes(data))
+            if self._length > self._limit:
+                self._pieces = None
+
+    def payload(self) -> Payload:
+        """What came."""
+        content = None if self._pieces is None else b"".join(self._pieces)
+        return Payload(self._length, self._digest.hexdigest(), content)
+
+
+class FramedBody(Body):
+    """An aws-chunked body, of which the data are of interest: see `sigv4.aws_chunked`."""
+
+    def __init__(self, limit: int, mode: str) -> None:
+        """`mode` is a key of `aws_chunked.MODES`."""
+        super().__init__(limit)
+        self._parser: Parser | None = Parser(MODES[mode])
+
+    def add(self, data: bytes | memoryview) -> None:
+        """One more piece. What is wrong with the framing is for the gateway to say: here it is the end."""
+        if self._parser is None:
+            return
+        try:
+            events = self._parser.feed(bytes(data))
+        except S3Error:
+            self._parser = None
+            return
+        for event in events:
+            if isinstance(event, memoryview):
+                super().add(event)
+
+
+class Tape:
+    """A request as it came, its body and its answer's."""
+
+    def __init__(self, head: RequestHead, limit: int = KEPT_OCTETS) -> None:
+        """Bodies of up to `limit` octets are kept."""
+        self.head = head
+        mode = head.get(CONTENT_SHA256) or ""
+        self.request = FramedBody(limit, mode) if mode in MODES else Body(limit)
+        self.answer = Body(limit)

@@ -1,0 +1,136 @@
+"""What may differ between a recording and its replay: data in a TOML file, on top of what always differs."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from osp_gateway.fields import Model
+
+HEADERS: Final = (
+    "accept-ranges",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-range",
+    "content-type",
+    "etag",
+    "expires",
+    "location",
+    "x-amz-bucket-region",
+    "x-amz-checksum-*",
+    "x-amz-copy-source-version-id",
+    "x-amz-delete-marker",
+    "x-amz-expiration",
+    "x-amz-meta-*",
+    "x-amz-missing-meta",
+    "x-amz-mp-parts-count",
+    "x-amz-object-lock-*",
+    "x-amz-restore",
+    "x-amz-server-side-encryption*",
+    "x-amz-storage-class",
+    "x-amz-tagging-count",
+    "x-amz-version-id",
+    "x-amz-website-redirect-location",
+)
+"""The headers of an answer that mean something; all others are not looked at."""
+ALWAYS_OTHER: Final = frozenset(
+    {"HostId", "RequestId", "Resource", "LastModified", "CreationDate", "Initiated", "Date", "Expiration"}
+)
+"""Elements whose text is of the moment, or of the place where a request was answered."""
+UNORDERED: Final = frozenset({"Deleted", "Error", "Tag", "Upload", "Grant", "Rule", "CORSRule", "Bucket"})
+"""Elements whose order says nothing."""
+
+
+class ToleranceError(Exception):
+    """A tolerance file that cannot be used; `problems` holds one line per mistake."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Rule(Model):
+    """What is not looked at. `headers` and `elements` are names or globs, `values` the texts of elements that may be
+    anything, `unordered` elements whose order may be another; `operations` are globs of the operations it is about.
+    """
+
+    operations: tuple[str, ...] = ("*",)
+    headers: tuple[str, ...] = ()
+    elements: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    unordered: tuple[str, ...] = ()
+    messages: bool = False
+    skip: bool = False
+
+    def concerns(self, operation: str) -> bool:
+        """Whether it is about an operation."""
+        return _matches(operation, self.operations)
+
+
+class Tolerance(Model):
+    """Rules, in any order.
+
+    `ignore` is a list of tables, each with any of `operations`, `headers`, `elements` (not looked at, nor missed),
+    `values` (must be there, with any text), `unordered`, `messages` (true: an error's message may be another) and
+    `skip` (true: the request is not sent again).
+    """
+
+    ignore: tuple[Rule, ...] = ()
+
+    def skips(self, operation: str) -> bool:
+        """Whether requests of an operation are left out."""
+        return any(rule.skip and rule.concerns(operation) for rule in self.ignore)
+
+    def means(self, operation: str, header: str) -> bool:
+        """Whether a header is looked at."""
+        return _matches(header, HEADERS) and not self._lists(operation, "headers", header)
+
+    def ignores(self, operation: str, element: str) -> bool:
+        """Whether an element is not looked at."""
+        return self._lists(operation, "elements", element)
+
+    def any_text(self, operation: str, element: str) -> bool:
+        """Whether an element's text may be anything."""
+        message = element == "Message" and any(r.messages and r.concerns(operation) for r in self.ignore)
+        return element in ALWAYS_OTHER or message or self._lists(operation, "values", element)
+
+    def unordered(self, operation: str, element: str) -> bool:
+        """Whether the order of these elements says nothing."""
+        return element in UNORDERED or self._lists(operation, "unordered", element)
+
+    def _lists(self, operation: str, kind: str, name: str) -> bool:
+        return any(_matches(name, getattr(rule, kind)) for rule in self.ignore if rule.concerns(operation))
+
+
+def load(path: Path) -> Tolerance:
+    """Read a file.
+
+    Raises:
+        ToleranceError: it cannot be read, or says something that is not known.
+    """
+    try:
+        written: Mapping[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ToleranceError([error.strerror or type(error).__name__]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ToleranceError([f"not TOML: {error}"]) from None
+    try:
+        return Tolerance.model_validate(written)
+    except ValidationError as error:
+        raise ToleranceError([_line(problem["loc"], problem["msg"]) for problem in error.errors()]) from None
+
+
+def _line(location: tuple[int | str, ...], message: str) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    return f"{place}: {message}"
+
+
+def _matches(name: str, globs: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in globs)

@@ -1,0 +1,54 @@
+"""XML documents as trees without namespaces, to be compared by structure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from osp_gateway.replay.exchange import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """An element: its local name, its text where it has no children, and its children in their order."""
+
+    name: str
+    text: str
+    children: tuple[Element, ...] = ()
+
+    def child(self, name: str) -> Element | None:
+        """The first child of a name."""
+        return next((child for child in self.children if child.name == name), None)
+
+
+def parse(content: bytes) -> Element | None:
+    """The tree of a document; None where it is none, or one that nobody should read."""
+    try:
+        return _element(fromstring(content))
+    except (ParseError, DefusedXmlException, ValueError):
+        return None
+
+
+def leaves(payload: Payload) -> Iterator[tuple[str, str]]:
+    """The path and text of each element without children, in the document's order."""
+    tree = parse(payload.content or b"")
+    if tree is not None:
+        yield from _leaves(tree, tree.name)
+
+
+def _leaves(element: Element, path: str) -> Iterator[tuple[str, str]]:
+    if not element.children:
+        yield path, element.text
+    for child in element.children:
+        yield from _leaves(child, f"{path}/{child.name}")
+
+
+def _element(node: Any) -> Element:
+    children = tuple(_element(child) for child in node)
+    name = str(node.tag).rpartition("}")[2]
+    return Element(name, "" if children else (node.text or "").strip(), children)
