@@ -284,7 +284,8 @@ async def load(front: Front, requests: int, seed: int) -> Tally:
         dice = random.Random(f"{seed}/{number}")
         while left > 0:
             async with asyncio.timeout(ANSWER_SECONDS):
-                left -= await one_client(front, dice, max(left, 1), tally)
+                done = await one_client(front, dice, max(left, 1), tally)
+            left -= done
 
     await asyncio.gather(*(worker(number) for number in range(CONNECTIONS)))
     return tally
