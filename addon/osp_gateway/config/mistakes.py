@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from osp_gateway.access.policy.settings import read_policies
 from osp_gateway.callables import positional_parameters, required_keywords
 from osp_gateway.config.model import BucketModel, CredentialsModel, KeyModel, LimitsModel, ServerModel, speaks_tls
 
@@ -147,9 +148,11 @@ def contradictions(
         seen.add(key.access_key)
     if not model.hmac_keystore and hmac_fetcher is None and not model.skip_signature_validation:
         problems.append("hmac_keystore: no client keys: expected hmac_keystore or hmac_fetcher")
-    if validator is None and not any(key.buckets for key in model.hmac_keystore):
+    problems += read_policies(model.policies)[1]
+    if validator is None and not model.policies and not any(key.buckets for key in model.hmac_keystore):
         problems.append(
-            "validator: missing: expected a validator, an authorizer, or `buckets` with the keys in hmac_keystore"
+            "validator: missing: expected a validator, an authorizer, policies, or `buckets` with the keys in "
+            "hmac_keystore"
         )
     if (model.cert_path is None) != (model.key_path is None):
         missing = "key_path" if model.key_path is None else "cert_path"

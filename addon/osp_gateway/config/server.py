@@ -54,6 +54,8 @@ class ProxyServerConfig:
             configuration share what they have found out; default none.
         cache_secret: what these gateways alone know, 16 characters or more: entries are sealed with it.
         cache_namespace: begins the names of entries; default `osp`.
+        policies: list of IAM policy documents (dicts, or paths of JSON files), or of dicts with `principals` (patterns
+            of callers' names) and `document`; where there is a validator or an authorizer, too, all must allow.
 
     Raises:
         ConfigError: with one line per mistake.
@@ -95,6 +97,7 @@ class ProxyServerConfig:
         cache_url: str | None = None,
         cache_secret: str | None = None,
         cache_namespace: str | None = None,
+        policies: Sequence[Any] | None = None,
     ) -> None:
         written = {
             "cos_map": without_none(cos_map),
@@ -125,6 +128,7 @@ class ProxyServerConfig:
             "cache_url": cache_url,
             "cache_secret": cache_secret,
             "cache_namespace": cache_namespace,
+            "policies": policies,
         }
         callables = {
             "authorizer": (authorizer, 1, 1),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from osp_gateway.access.policy import Attached
+from osp_gateway.access.policy.settings import attached_policies
 from osp_gateway.backends.iam import DEFAULT_URL
 from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint
 from osp_gateway.callables import positional_parameters
@@ -68,6 +70,7 @@ class Settings:
     admin_host: str
     client_ca_path: Path | None
     client_certificates_optional: bool
+    policies: tuple[Attached, ...] = ()
 
 
 def make_settings(
@@ -115,6 +118,7 @@ def make_settings(
         admin_host=model.admin_host,
         client_ca_path=model.client_ca_path,
         client_certificates_optional=model.client_certificates == "optional",
+        policies=attached_policies(model.policies),
     )
 
 
