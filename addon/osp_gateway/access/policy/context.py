@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from osp_gateway.access.authorizer import AccessRequest
 from osp_gateway.access.policy.actions import ABOUT_THE_BUCKET, VERSION
+from osp_gateway.s3.address import is_path_like
 from osp_gateway.s3.operations import POST_OBJECT
 
 AWS_TAGS_CLAIM: Final = "https://aws.amazon.com/tags"
@@ -38,15 +39,20 @@ ABSENT: Final[Values] = ()
 
 
 class Context:
-    """A request as conditions see it. `now` is in seconds since the epoch."""
+    """A request as conditions see it. `now` is in seconds since the epoch.
 
-    __slots__ = ("_known", "now", "request", "resources")
+    `resources` are what it is about: `bucket/key`, or `bucket`; `readings` are those, and what a store could take
+    them for that takes keys for paths.
+    """
+
+    __slots__ = ("_known", "now", "readings", "request", "resources")
 
     def __init__(self, request: AccessRequest, now: float) -> None:
         self.request = request
         self.now = now
         self._known: dict[str, Values] = {}
         self.resources = _resources(request)
+        self.readings = _readings(self.resources)
 
     @property
     def anonymous(self) -> bool:
@@ -78,9 +84,7 @@ class Context:
 
 
 def _resources(request: AccessRequest) -> tuple[str, ...]:
-    """What the request is about: `bucket/key`, or `bucket`.
-
-    Host names have no upper case: a store that is addressed by them takes `Bucket` for `bucket`, and so must whoever
+    """Host names have no upper case: a store that is addressed by them takes `Bucket` for `bucket`, and so must whoever
     allows or denies.
     """
     key = "" if request.operation in ABOUT_THE_BUCKET else request.key
@@ -88,6 +92,13 @@ def _resources(request: AccessRequest) -> tuple[str, ...]:
     lower = request.bucket.lower()
     names = (request.bucket,) if lower == request.bucket else (request.bucket, lower)
     return tuple(name + rest for name in names)
+
+
+def _readings(resources: tuple[str, ...]) -> tuple[str, ...]:
+    """`bucket/key/` and `bucket//key` are other objects, but not for every store."""
+    if not any("//" in resource or resource.endswith("/") for resource in resources):
+        return resources
+    return (*resources, *("/".join(part for part in resource.split("/") if part) for resource in resources))
 
 
 def normal_key(written: str) -> str | None:
@@ -140,7 +151,10 @@ _ACL_BODIES: Final = ("PutObjectAcl", "PutBucketAcl")
 
 def _prefix(context: Context) -> Values:
     """A listing without a prefix is one with an empty prefix: it shows everything."""
-    return (context.request.query.get("prefix", ""),) if context.request.operation in _LISTINGS else ABSENT
+    if context.request.operation not in _LISTINGS:
+        return ABSENT
+    prefix = context.request.query.get("prefix", "")
+    return Marker.UNSEEN if is_path_like(prefix) else (prefix,)
 
 
 def _listing(name: str) -> Reader:

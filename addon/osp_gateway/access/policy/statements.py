@@ -50,10 +50,16 @@ class Statement:
         """Whether it is about the request, whose action is among its actions."""
         if not self.concerns(context):
             return False
-        covered = (self._covers(resource, context) for resource in context.resources)
-        if not (any(covered) if self.denies else all(covered)):
+        if not self._is_about(context):
             return False
         return all(condition.holds(context, self.denies) for condition in self.conditions)
+
+    def _is_about(self, context: Context) -> bool:
+        """Whether the resource is meant: all that it is for those that allow, any that it could be for others."""
+        if not self.denies:
+            return all(self._covers(resource, context) for resource in context.resources)
+        candidates = context.resources if self.excluded else context.readings
+        return any(self._covers(resource, context) for resource in candidates)
 
     def _covers(self, resource: str, context: Context) -> bool:
         results = [pattern.matches(resource, context.value) for pattern in self.resources]
