@@ -81,7 +81,7 @@ def _text(path: Path) -> str:
 
 def _line(problem: str) -> str:
     """A mistake within a document, after the document's place."""
-    return f".{problem}" if problem.startswith(("Statement", "Version", "Id")) else f": {problem}"
+    return f": {problem}" if problem.startswith(("expected", "the document")) else f".{problem}"
 
 
 def attached_policies(written: Sequence[Any]) -> tuple[Attached, ...]:

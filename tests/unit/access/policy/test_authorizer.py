@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from osp_gateway.access.authorizer import AccessRequest, Decision
 from osp_gateway.access.identity import NOBODY, Identity, of_key
 from osp_gateway.access.policy import SessionPolicies
-from osp_gateway.access.policy.settings import read_policies
 from osp_gateway.access.policy.authorizer import PolicyAuthorizer
+from osp_gateway.access.policy.settings import read_policies
 from support.policies import ALICE, NOW, about, allows, authorizer, bearer, document, statement
 
 ARN = "arn:aws:s3:::"
@@ -181,8 +181,8 @@ async def test_nobody_has_a_name_that_a_pattern_matches() -> None:
 class Allowing:
     """Allows, and notes what it was asked."""
 
-    def __init__(self, decision: Decision = Decision(True, "yes")) -> None:
-        self.decision = decision
+    def __init__(self, decision: Decision | None = None) -> None:
+        self.decision = decision or Decision(True, "yes")
         self.asked: list[AccessRequest] = []
 
     async def __call__(self, request: AccessRequest) -> Decision:

@@ -66,7 +66,7 @@ def wrong(**elements: Any) -> tuple[str, ...]:
         ),
         (
             {"NotPrincipal": {"AWS": "alice"}},
-            "Statement[1].NotPrincipal: expected with Deny only: with Allow it would let in everybody else, unsigned, too",
+            "Statement[1].NotPrincipal: expected with Deny only: with Allow it would let in everybody else, unsigned, too",  # noqa: E501
         ),
         ({"Condition": []}, "Statement[1].Condition: expected an object of operators, got list"),
         (
@@ -129,7 +129,7 @@ def wrong(**elements: Any) -> tuple[str, ...]:
         ),
         (
             {"Condition": {"DateLessThan": {"aws:CurrentTime": "soon"}}},
-            "Statement[1].Condition.DateLessThan.aws:CurrentTime: expected a time like 2026-01-31T12:00:00Z, or seconds "
+            "Statement[1].Condition.DateLessThan.aws:CurrentTime: expected a time like 2026-01-31T12:00:00Z, or seconds "  # noqa: E501
             "since the epoch",
         ),
         (
