@@ -16,14 +16,17 @@ from functools import partial
 from typing import Final
 
 from osp_gateway.access.authorizer import AccessRequest, Authorizer, Decision
+from osp_gateway.access.cedar import CedarAuthorizer
 from osp_gateway.access.compose import unanimous
 from osp_gateway.access.constraints import refuse_excess
 from osp_gateway.access.identity import of_key
 from osp_gateway.access.key_buckets import KeyBuckets
 from osp_gateway.access.keystore import Keystore
+from osp_gateway.access.opa import OpaAuthorizer
 from osp_gateway.access.policy import PolicyAuthorizer, SessionPolicies
 from osp_gateway.access.presign import PresignUses
 from osp_gateway.access.validator import ValidatorAuthorizer
+from osp_gateway.asking import Ask, nobody_to_ask
 from osp_gateway.backends.batches import written_plan
 from osp_gateway.backends.bodies import BodyPlan, BodyRecipe, BodyRequest, Signer, resolve_mode
 from osp_gateway.backends.credentials import BackendCredentials
@@ -103,8 +106,11 @@ class Gateway:
         runner: CallableRunner | None = None,
         predecessor: Gateway | None = None,
         shared: SharedCache | None = None,
+        ask: Ask = nobody_to_ask,
     ) -> None:
-        """`post` is the HTTP client for IAM; `clock` gives seconds since the epoch; `shared` is other gateways' cache.
+        """`post` is the HTTP client for IAM, `ask` that for keys; `clock` gives seconds since the epoch.
+
+        `shared` is other gateways' cache.
 
         Of a `predecessor`, whose settings were others, the uses of presigned URLs go on being counted; all that was
         cached is found out anew.
@@ -120,7 +126,7 @@ class Gateway:
         self._signing_keys = SigningKeys()
         self._identifier = Identifier(settings, self._keystore, self._signing_keys, clock)
         self._explainer = Explainer(settings, self._keystore, clock)
-        self._authorizer = _authorizer(settings, runner, shared, clock)
+        self._authorizer = _authorizer(settings, runner, shared, clock, ask)
         self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
         self._presign_uses.limit = settings.max_presign_uses
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock, shared)
@@ -451,10 +457,11 @@ def _our_failure(request_id: str, error: Exception) -> S3Error:
 
 
 def _authorizer(
-    settings: Settings, runner: CallableRunner, shared: SharedCache | None, clock: Callable[[], float]
+    settings: Settings, runner: CallableRunner, shared: SharedCache | None, clock: Callable[[], float], ask: Ask
 ) -> Authorizer:
     parts: list[Authorizer] = []
-    others = settings.validator is not None or settings.authorizer is not None or bool(settings.policies)
+    others = settings.validator is not None or settings.authorizer is not None
+    others = others or bool(settings.policies or settings.opa or settings.cedar)
     if settings.key_buckets or not others:
         parts.append(KeyBuckets(settings.key_buckets, others=others))
     if settings.validator is not None:
@@ -463,6 +470,10 @@ def _authorizer(
         parts.append(ValidatorAuthorizer(settings.authorizer, False, runner, alone=True, shared=shared))
     if settings.policies:
         parts.append(PolicyAuthorizer(settings.policies, clock))
+    if settings.cedar is not None:
+        parts.append(CedarAuthorizer(settings.cedar))
+    if settings.opa is not None:
+        parts.append(OpaAuthorizer(settings.opa, ask))
     composed = parts[0] if len(parts) == 1 else unanimous(*parts)
     return SessionPolicies(composed, clock)
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from osp_gateway.access.cedar import CedarModel, read_cedar
+from osp_gateway.access.opa import OpaModel
 from osp_gateway.access.policy.settings import read_policies
 from osp_gateway.callables import positional_parameters, required_keywords
 from osp_gateway.config.model import BucketModel, CredentialsModel, KeyModel, LimitsModel, ServerModel, speaks_tls
@@ -46,6 +48,8 @@ def follows(contradiction: str, wrong_fields: Sequence[str]) -> bool:
     about = {"hmac_keystore": "hmac_keystore", "validator": "hmac_keystore", "cert_path": "key_path"}
     about |= {"key_path": "cert_path", "https_port": "http_port", "client_certificates": "client_ca_path"}
     field = contradiction.partition(":")[0]
+    if field == "validator" and any(wrong.startswith(("policies", "opa", "cedar")) for wrong in wrong_fields):
+        return True
     return any(wrong.startswith((field, about.get(field, field))) for wrong in wrong_fields)
 
 
@@ -103,6 +107,8 @@ _FIELDS: Final[Mapping[str, type[BaseModel]]] = {
     "hmac_keystore": KeyModel,
     "limits": LimitsModel,
     "backend_credentials": CredentialsModel,
+    "opa": OpaModel,
+    "cedar": CedarModel,
 }
 
 
@@ -149,7 +155,10 @@ def contradictions(
     if not model.hmac_keystore and hmac_fetcher is None and not model.skip_signature_validation:
         problems.append("hmac_keystore: no client keys: expected hmac_keystore or hmac_fetcher")
     problems += read_policies(model.policies)[1]
-    if validator is None and not model.policies and not any(key.buckets for key in model.hmac_keystore):
+    if model.cedar is not None:
+        problems += read_cedar(model.cedar)[1]
+    written = model.policies or model.opa or model.cedar
+    if validator is None and not written and not any(key.buckets for key in model.hmac_keystore):
         problems.append(
             "validator: missing: expected a validator, an authorizer, policies, or `buckets` with the keys in "
             "hmac_keystore"

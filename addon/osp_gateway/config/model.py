@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, Field
 
+from osp_gateway.access.cedar import CedarModel
+from osp_gateway.access.opa import OpaModel
 from osp_gateway.backends.routes import PayloadMode
 from osp_gateway.fields import AnyCount, AtLeastZero, BucketName, Count, Host, ListenPort, Model, Port, Seconds, Secret
 from osp_gateway.limits import DEFAULT_LIMITS
@@ -96,6 +98,8 @@ class ServerModel(Model):
     cache_url: Annotated[str, Field(pattern=r"^(redis|rediss|unix)://")] | None = None
     cache_secret: Annotated[str, Field(min_length=16)] | None = None
     policies: tuple[Any, ...] = ()
+    opa: OpaModel | None = None
+    cedar: CedarModel | None = None
     cache_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]+$")] = "osp"
 
 
