@@ -256,7 +256,7 @@ KEYS = [{"access_key": CLIENT.access_key, "secret_key": CLIENT.secret_key, "buck
         {"policies": [document(statement())], "validator": None},
         {"policies": [document(statement())], "authorizer": by_function, "hmac_keystore": KEYS},
     ],
-    ids=lambda config: " ".join(config),
+    ids=" ".join,
 )
 async def test_a_session_s_policy_narrows_whatever_else_allows(config: dict[str, Any]) -> None:
     reads = document(statement(Action="s3:GetObject", Resource=f"{ARN}demo/plain/*"))

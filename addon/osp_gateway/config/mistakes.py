@@ -35,7 +35,9 @@ def validate(written: dict[str, Any]) -> tuple[ServerModel, list[str]]:
     rest = {"cos_map": {}, **written}
     for problem in problems:
         field, *inner = problem["loc"]
-        if inner and isinstance(rest.get(str(field)), Mapping):
+        # What is missing cannot be left out: then the whole of it is.
+        given = written.get(str(field))
+        if inner and field in rest and isinstance(given, Mapping) and inner[0] in given:
             rest[str(field)] = {k: v for k, v in rest[str(field)].items() if k != inner[0]}
         else:
             rest.pop(str(field), None)
