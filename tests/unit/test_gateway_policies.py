@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from osp_gateway.access.authorizer import AccessRequest, Decision
 from osp_gateway.access.identity import Identity
 from osp_gateway.config import ConfigError, ProxyServerConfig
-from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply
+from osp_gateway.outcomes import Arrival, Forward, PendingForm, Refusal, Reply
 from osp_gateway.s3.batch import read_delete
-from support.heads import CLIENT, SOURCE, STORE, Bench, Validator, signed_head, unsigned_head
+from support.forms import CONTENT_TYPE, form_body, signed_fields
+from support.heads import CLIENT, NOW, SOURCE, STORE, Bench, Validator, signed_head, unsigned_head
 from support.policies import document, statement
 from support.respelling import Asked, spelled
 
@@ -331,3 +332,41 @@ def test_policies_are_enough() -> None:
     ProxyServerConfig(
         {"demo": STORE}, hmac_keystore=[{"access_key": "a", "secret_key": "b"}], policies=[document(statement())]
     )
+
+
+async def uploaded_by_form(subject: Bench, fields: dict[str, str], filename: str = "a.txt") -> Forward | Refusal:
+    anything = [["starts-with", f"${name}", ""] for name in fields]
+    pairs = signed_fields(fields, anything, pair=CLIENT, at=NOW)
+    body = form_body(pairs, filename=filename)
+    head = unsigned_head("POST", "/demo", (("content-type", CONTENT_TYPE), ("content-length", str(len(body)))))
+    pending = await subject.admit(head)
+    assert isinstance(pending, PendingForm), pending
+    pending.form.feed(body)
+    return await subject.gateway.admit_form(pending)
+
+
+@pytest.mark.parametrize(
+    ("fields", "statement_name"),
+    [
+        ({"key": "private/x"}, "NoSecrets"),
+        ({"key": "private/${filename}"}, "NoSecrets"),
+        ({"key": "${filename}"}, "NoSecrets"),
+        ({"key": "tmp/x", "acl": "public-read"}, "NotPublic"),
+        ({"key": "tmp/x", "ACL": "public-read"}, "NotPublic"),
+        ({"key": "tmp/x", "tagging": "<Tagging/>"}, "NoTags"),
+        ({"key": "tmp/x", "x-amz-storage-class": "GLACIER"}, "Cheap"),
+        ({"key": "tmp/x", "X-Amz-Storage-Class": "glacier"}, "Cheap"),
+    ],
+)
+async def test_a_form_is_the_upload_that_it_is(fields: dict[str, str], statement_name: str) -> None:
+    outcome = await uploaded_by_form(bench(POLICY), fields, "private/x" if fields["key"] == "${filename}" else "a.txt")
+    assert isinstance(outcome, Refusal)
+    assert outcome.error.code == "AccessDenied"
+    assert f"({statement_name})" in outcome.verdict.reason
+
+
+async def test_a_form_that_is_allowed_and_one_of_a_narrowed_session() -> None:
+    assert isinstance(await uploaded_by_form(bench(POLICY), {"key": "tmp/x"}), Forward)
+    subject = narrowed(bench(POLICY), document(statement(Resource=f"{ARN}demo/mine/*")))
+    assert isinstance(await uploaded_by_form(subject, {"key": "tmp/x"}), Refusal)
+    assert isinstance(await uploaded_by_form(subject, {"key": "mine/x"}), Forward)
