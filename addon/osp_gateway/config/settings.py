@@ -72,9 +72,9 @@ class Settings:
     admin_host: str
     client_ca_path: Path | None
     client_certificates_optional: bool
-    policies: tuple[Attached, ...] = ()
-    opa: Opa | None = None
-    cedar: Cedar | None = None
+    policies: tuple[Attached, ...]
+    opa: Opa | None
+    cedar: Cedar | None
 
 
 def make_settings(
