@@ -16,13 +16,17 @@ from functools import partial
 from typing import Final
 
 from osp_gateway.access.authorizer import AccessRequest, Authorizer, Decision
+from osp_gateway.access.cedar import CedarAuthorizer
 from osp_gateway.access.compose import unanimous
 from osp_gateway.access.constraints import refuse_excess
 from osp_gateway.access.identity import of_key
 from osp_gateway.access.key_buckets import KeyBuckets
 from osp_gateway.access.keystore import Keystore
+from osp_gateway.access.opa import OpaAuthorizer
+from osp_gateway.access.policy import PolicyAuthorizer, SessionPolicies
 from osp_gateway.access.presign import PresignUses
 from osp_gateway.access.validator import ValidatorAuthorizer
+from osp_gateway.asking import Ask, nobody_to_ask
 from osp_gateway.backends.batches import written_plan
 from osp_gateway.backends.bodies import BodyPlan, BodyRecipe, BodyRequest, Signer, resolve_mode
 from osp_gateway.backends.credentials import BackendCredentials
@@ -104,8 +108,11 @@ class Gateway:
         predecessor: Gateway | None = None,
         shared: SharedCache | None = None,
         tallies: Tallies | None = None,
+        ask: Ask = nobody_to_ask,
     ) -> None:
-        """`post` is the HTTP client for IAM; `clock` gives seconds since the epoch; `shared` is other gateways' cache.
+        """`post` is the HTTP client for IAM, `ask` that for keys; `clock` gives seconds since the epoch.
+
+        `shared` is other gateways' cache.
 
         `tallies` count what is found in caches and what is fetched.
 
@@ -129,7 +136,7 @@ class Gateway:
         self._signing_keys = SigningKeys()
         self._identifier = Identifier(settings, self._keystore, self._signing_keys, clock)
         self._explainer = Explainer(settings, self._keystore, clock)
-        self._authorizer = _authorizer(settings, runner, shared, tallies.cache("decisions"))
+        self._authorizer = _authorizer(settings, runner, shared, clock, ask, tallies.cache("decisions"))
         self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
         self._presign_uses.limit = settings.max_presign_uses
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock, shared, tallies)
@@ -469,10 +476,16 @@ def _our_failure(request_id: str, error: Exception) -> S3Error:
 
 
 def _authorizer(
-    settings: Settings, runner: CallableRunner, shared: SharedCache | None, tally: CacheTally
+    settings: Settings,
+    runner: CallableRunner,
+    shared: SharedCache | None,
+    clock: Callable[[], float],
+    ask: Ask,
+    tally: CacheTally,
 ) -> Authorizer:
     parts: list[Authorizer] = []
     others = settings.validator is not None or settings.authorizer is not None
+    others = others or bool(settings.policies or settings.opa or settings.cedar)
     if settings.key_buckets or not others:
         parts.append(KeyBuckets(settings.key_buckets, others=others))
     if settings.validator is not None:
@@ -483,7 +496,14 @@ def _authorizer(
         )
     if settings.authorizer is not None:
         parts.append(ValidatorAuthorizer(settings.authorizer, False, runner, alone=True, shared=shared, tally=tally))
-    return parts[0] if len(parts) == 1 else unanimous(*parts)
+    if settings.policies:
+        parts.append(PolicyAuthorizer(settings.policies, clock))
+    if settings.cedar is not None:
+        parts.append(CedarAuthorizer(settings.cedar))
+    if settings.opa is not None:
+        parts.append(OpaAuthorizer(settings.opa, ask))
+    composed = parts[0] if len(parts) == 1 else unanimous(*parts)
+    return SessionPolicies(composed, clock)
 
 
 def _response_names(arrival: Arrival, resource: Resource, destination: Destination) -> ResponseNames:

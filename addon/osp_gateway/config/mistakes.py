@@ -11,6 +11,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from osp_gateway.access.cedar import CedarModel, read_cedar
+from osp_gateway.access.opa import OpaModel
+from osp_gateway.access.policy.settings import read_policies
 from osp_gateway.callables import positional_parameters, required_keywords
 from osp_gateway.config.model import BucketModel, CredentialsModel, KeyModel, LimitsModel, ServerModel, speaks_tls
 
@@ -32,7 +35,9 @@ def validate(written: dict[str, Any]) -> tuple[ServerModel, list[str]]:
     rest = {"cos_map": {}, **written}
     for problem in problems:
         field, *inner = problem["loc"]
-        if inner and isinstance(rest.get(str(field)), Mapping):
+        # What is missing cannot be left out: then the whole of it is.
+        given = written.get(str(field))
+        if inner and field in rest and isinstance(given, Mapping) and inner[0] in given:
             rest[str(field)] = {k: v for k, v in rest[str(field)].items() if k != inner[0]}
         else:
             rest.pop(str(field), None)
@@ -45,6 +50,8 @@ def follows(contradiction: str, wrong_fields: Sequence[str]) -> bool:
     about = {"hmac_keystore": "hmac_keystore", "validator": "hmac_keystore", "cert_path": "key_path"}
     about |= {"key_path": "cert_path", "https_port": "http_port", "client_certificates": "client_ca_path"}
     field = contradiction.partition(":")[0]
+    if field == "validator" and any(wrong.startswith(("policies", "opa", "cedar")) for wrong in wrong_fields):
+        return True
     return any(wrong.startswith((field, about.get(field, field))) for wrong in wrong_fields)
 
 
@@ -102,6 +109,8 @@ _FIELDS: Final[Mapping[str, type[BaseModel]]] = {
     "hmac_keystore": KeyModel,
     "limits": LimitsModel,
     "backend_credentials": CredentialsModel,
+    "opa": OpaModel,
+    "cedar": CedarModel,
 }
 
 
@@ -149,9 +158,14 @@ def contradictions(
         seen.add(key.access_key)
     if not model.hmac_keystore and hmac_fetcher is None and not model.skip_signature_validation:
         problems.append("hmac_keystore: no client keys: expected hmac_keystore or hmac_fetcher")
-    if validator is None and not any(key.buckets for key in model.hmac_keystore):
+    problems += read_policies(model.policies)[1]
+    if model.cedar is not None:
+        problems += read_cedar(model.cedar)[1]
+    written = model.policies or model.opa or model.cedar
+    if validator is None and not written and not any(key.buckets for key in model.hmac_keystore):
         problems.append(
-            "validator: missing: expected a validator, an authorizer, or `buckets` with the keys in hmac_keystore"
+            "validator: missing: expected a validator, an authorizer, policies, or `buckets` with the keys in "
+            "hmac_keystore"
         )
     if (model.cert_path is None) != (model.key_path is None):
         missing = "key_path" if model.key_path is None else "cert_path"

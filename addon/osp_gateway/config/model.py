@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, Field
 
+from osp_gateway.access.cedar import CedarModel
+from osp_gateway.access.opa import OpaModel
 from osp_gateway.backends.routes import PayloadMode
 from osp_gateway.fields import (
     AnyCount,
@@ -108,6 +110,9 @@ class ServerModel(Model):
     client_certificates: Literal["required", "optional"] | None = None
     cache_url: Annotated[str, Field(pattern=r"^(redis|rediss|unix)://")] | None = None
     cache_secret: Annotated[str, Field(min_length=16)] | None = None
+    policies: tuple[Any, ...] = ()
+    opa: OpaModel | None = None
+    cedar: CedarModel | None = None
     cache_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]+$")] = "osp"
 
 

@@ -55,6 +55,10 @@ class ProxyServerConfig:
             configuration share what they have found out; default none.
         cache_secret: what these gateways alone know, 16 characters or more: entries are sealed with it.
         cache_namespace: begins the names of entries; default `osp`.
+        policies: list of IAM policy documents (dicts, or paths of JSON files), or of dicts with `principals` (patterns
+            of callers' names) and `document`; where there is a validator or an authorizer, too, all must allow.
+        opa: dict with the `url` of a decision of Open Policy Agent, and optionally `token`, `timeout` and `max_ttl`.
+        cedar: dict with the paths `policies`, and optionally `schema_path` and `entities` (JSON); extra `cedar`.
 
     Raises:
         ConfigError: with one line per mistake.
@@ -97,6 +101,9 @@ class ProxyServerConfig:
         cache_url: str | None = None,
         cache_secret: str | None = None,
         cache_namespace: str | None = None,
+        policies: Sequence[Any] | None = None,
+        opa: Mapping[str, Any] | None = None,
+        cedar: Mapping[str, Any] | None = None,
     ) -> None:
         written = {
             "cos_map": without_none(cos_map),
@@ -128,6 +135,9 @@ class ProxyServerConfig:
             "cache_url": cache_url,
             "cache_secret": cache_secret,
             "cache_namespace": cache_namespace,
+            "policies": policies,
+            "opa": opa,
+            "cedar": cedar,
         }
         callables = {
             "authorizer": (authorizer, 1, 1),

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from osp_gateway.access.cedar import Cedar, read_cedar
+from osp_gateway.access.opa import Opa
+from osp_gateway.access.policy import Attached
+from osp_gateway.access.policy.settings import attached_policies
 from osp_gateway.backends.iam import DEFAULT_URL
 from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint
 from osp_gateway.callables import positional_parameters
@@ -70,6 +74,9 @@ class Settings:
     access_log: str | None
     client_ca_path: Path | None
     client_certificates_optional: bool
+    policies: tuple[Attached, ...]
+    opa: Opa | None
+    cedar: Cedar | None
 
 
 def make_settings(
@@ -118,6 +125,9 @@ def make_settings(
         access_log=model.access_log,
         client_ca_path=model.client_ca_path,
         client_certificates_optional=model.client_certificates == "optional",
+        policies=attached_policies(model.policies),
+        opa=None if model.opa is None else Opa(**model.opa.model_dump()),
+        cedar=None if model.cedar is None else read_cedar(model.cedar)[0],
     )
 
 

@@ -17,7 +17,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from osp_gateway import configfile
-from osp_gateway.backends.http_client import Urllib3Poster
+from osp_gateway.backends.http_client import Urllib3Asker, Urllib3Poster
 from osp_gateway.callables import CallableRunner, CallTimeout
 from osp_gateway.config import ConfigError, Settings
 from osp_gateway.gateway import Gateway
@@ -69,6 +69,7 @@ class OspAddon:
         self._running = False
         self._rolling_back = False
         self._subjects: WeakKeyDictionary[Client, tuple[ClientAuthority, str | None]] = WeakKeyDictionary()
+        self._ask = Urllib3Asker()
         self.desk = Desk(refuse=self._refuse)
         self._life = Life(self.desk, self._reload)
         self._connections = ConnectionCounter()
@@ -185,7 +186,9 @@ class OspAddon:
         shared = shared_cache(settings, anew=self._gateway is not None, tally=tallies.cache("shared"))
         self._instruments.use(settings)
         self._certificate = certificate
-        self._gateway = Gateway(settings, Urllib3Poster(), predecessor=self._gateway, shared=shared, tallies=tallies)
+        self._gateway = Gateway(
+            settings, Urllib3Poster(), predecessor=self._gateway, shared=shared, tallies=tallies, ask=self._ask
+        )
         self._close_shared(shared)
         if self._started is None:
             self._started = settings
