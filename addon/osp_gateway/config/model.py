@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AliasChoices, Field
 
+from osp_gateway.access.jwt.model import Issuers
+from osp_gateway.access.key_model import KeyModel
 from osp_gateway.backends.routes import PayloadMode
 from osp_gateway.fields import AnyCount, AtLeastZero, BucketName, Count, Host, ListenPort, Model, Port, Seconds, Secret
 from osp_gateway.limits import DEFAULT_LIMITS
@@ -30,15 +32,6 @@ class BucketModel(Model):
     bucket: BucketName | None = None
     verify: bool | Path | None = None
     payload: PayloadMode = "auto"
-
-
-class KeyModel(Model):
-    """One entry of `hmac_keystore`."""
-
-    access_key: Secret = Field(validation_alias=AliasChoices("access_key", "accessKey"))
-    secret_key: Secret = Field(validation_alias=AliasChoices("secret_key", "secretKey"))
-    session_token: Secret | None = None
-    buckets: tuple[str, ...] | None = None
 
 
 class CredentialsModel(Model):
@@ -96,6 +89,11 @@ class ServerModel(Model):
     cache_url: Annotated[str, Field(pattern=r"^(redis|rediss|unix)://")] | None = None
     cache_secret: Annotated[str, Field(min_length=16)] | None = None
     cache_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]+$")] = "osp"
+    keys_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    keys_file: Path | None = None
+    keys_url: Annotated[str, Field(min_length=1)] | None = None
+    keys_url_token: Secret | None = None
+    jwt: Issuers = ()
 
 
 def speaks_tls(bucket: BucketModel) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from osp_gateway.access.jwt.model import IssuerModel
+from osp_gateway.access.key_sources import KeySources, key_sources
 from osp_gateway.backends.iam import DEFAULT_URL
 from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint
 from osp_gateway.callables import positional_parameters
@@ -68,6 +70,8 @@ class Settings:
     admin_host: str
     client_ca_path: Path | None
     client_certificates_optional: bool
+    key_sources: KeySources
+    issuers: tuple[IssuerModel, ...]
 
 
 def make_settings(
@@ -115,6 +119,8 @@ def make_settings(
         admin_host=model.admin_host,
         client_ca_path=model.client_ca_path,
         client_certificates_optional=model.client_certificates == "optional",
+        key_sources=key_sources(model.keys_env, model.keys_file, model.keys_url, model.keys_url_token)[0],
+        issuers=model.jwt,
     )
 
 
