@@ -180,7 +180,12 @@ async def test_a_published_secret_is_no_key(server: Recorder) -> None:
 
 async def test_keys_of_other_kinds_in_a_set_are_left_alone(server: Recorder) -> None:
     server.answer = Answer(
-        body=jwks({"kty": "XX"}, jwk_of(ec_key(), "one"), {**jwk_of(rsa_key(1), "one"), "use": "enc"}, jwk_of(rsa_key(), "one"))
+        body=jwks(
+            {"kty": "XX"},
+            jwk_of(ec_key(), "one"),
+            {**jwk_of(rsa_key(1), "one"), "use": "enc"},
+            jwk_of(rsa_key(), "one"),
+        )
     )
     assert await Setup(server).name(one()) == "alice"
 
@@ -240,7 +245,12 @@ def test_plain_http_can_be_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [{}, {"public_keys": [pem_of(rsa_key())], "secret": "s" * 32}, {"jwks_url": "https://x.example.test/", "secret": "s" * 32}]
+    "keys",
+    [
+        {},
+        {"public_keys": [pem_of(rsa_key())], "secret": "s" * 32},
+        {"jwks_url": "https://x.example.test/", "secret": "s" * 32},
+    ],
 )
 def test_keys_come_from_one_place(keys: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected one of jwks_url, public_keys and secret"):

@@ -81,9 +81,7 @@ async def test_claims_cannot_be_changed() -> None:
 )
 async def test_every_algorithm_that_is_listed_works(algorithm: str, key: Any) -> None:
     for listed in (pem_of(key), jwk_of(key)):
-        found = await verifier(algorithms=[algorithm], public_keys=[listed]).identity(
-            mint(claims(NOW), key, algorithm)
-        )
+        found = await verifier(algorithms=[algorithm], public_keys=[listed]).identity(mint(claims(NOW), key, algorithm))
         assert found.name == "alice"
 
 
@@ -99,7 +97,9 @@ async def test_a_secret_works_with_the_algorithms_for_secrets(algorithm: str) ->
 # Algorithms
 
 
-@pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "", " none", "none\x00", None, 0, [], ["RS256"], {}, True])
+@pytest.mark.parametrize(
+    "alg", ["none", "None", "NONE", "nOnE", "", " none", "none\x00", None, 0, [], ["RS256"], {}, True]
+)
 @pytest.mark.parametrize("signature", [b"", b"\x00", b"x" * 256])
 async def test_an_unsigned_token_is_not_believed(alg: object, signature: bytes) -> None:
     await refused(forge({"alg": alg, "typ": "JWT"}, claims(NOW), lambda _: signature))
@@ -175,7 +175,7 @@ async def test_a_signature_on_another_curve_is_wrong(curve: str) -> None:
 
 @pytest.mark.parametrize("r_and_s", [(0, 0), (1, 0), (0, 1), (2**256 - 1, 2**256 - 1)])
 async def test_a_signature_of_nothing_is_wrong(r_and_s: tuple[int, int]) -> None:
-    """"Psychic signatures"."""
+    """ "Psychic signatures"."""
     token = forge({"alg": "ES256"}, claims(NOW), lambda _: b"".join(n.to_bytes(32, "big") for n in r_and_s))
     await refused(token, algorithms=["ES256"], public_keys=[pem_of(ec_key())])
 
@@ -554,11 +554,15 @@ async def test_nothing_of_a_token_is_told() -> None:
     assert "marker" not in repr(await verifier().identity(mint(claims(NOW, group="marker"))))
 
 
-@pytest.mark.parametrize("text", ["eyJh.eyJz.", "eyJh.eyJz.c2ln", "eyJh...", "ewog.e30.c2ln", "eyJhbGciOiJub25lIn0.e30."])
+@pytest.mark.parametrize(
+    "text", ["eyJh.eyJz.", "eyJh.eyJz.c2ln", "eyJh...", "ewog.e30.c2ln", "eyJhbGciOiJub25lIn0.e30."]
+)
 def test_what_is_meant_as_a_token_is_taken_for_one(text: str) -> None:
     assert looks_like_token(text)
 
 
-@pytest.mark.parametrize("text", ["", "AKIAFAKE", "client-fake-key", "a.b.c", "key.with.dots", "eye", "FwoGZXIvYXdzEJr"])
+@pytest.mark.parametrize(
+    "text", ["", "AKIAFAKE", "client-fake-key", "a.b.c", "key.with.dots", "eye", "FwoGZXIvYXdzEJr"]
+)
 def test_other_keys_are_not(text: str) -> None:
     assert not looks_like_token(text)
