@@ -252,22 +252,21 @@ def test_the_body_of_a_bearer_is_what_it_says(setup: Setup) -> None:
 
 def test_keys_are_rotated_and_the_issuer_may_be_away(tmp_path: Path) -> None:
     """A gateway of its own: the issuer is asked at most every ten seconds, and here it was not asked yet."""
-    with Recorder().running() as store:
-        with Recorder().running() as issuer:
-            issuer.answer = Answered(body=jwks(jwk_of(rsa_key(1), "two"), jwk_of(rsa_key(), "one")))
-            jwt = issuer_of(issuer, bearer="any")
-            text = config_for(Store(store.port, tmp_path), extra=f"jwt={jwt!r}, admin_port=0, {HERE}")
-            with serving(tmp_path, text.replace("validator=validator", "validator=None")) as running:
-                here = Setup(running.port, store, issuer, running.output, None)
-                assert here.bearer(token()).status == 200
-                issuer.answer = Answered(500)
-                assert here.bearer(token(number=1, kid="two")).status == 200
-                assert here.bearer(token(number=2, kid="three")).code == "InvalidToken"
-                assert {request.target for request in issuer.requests} == {"/jwks"}
-                assert len(issuer.requests) == 1
-                assert "Authorization" not in issuer.requests[0].raw_head.decode()
-                before = len(store.requests)
-                running.reload(text)  # without its keys, and with an issuer that is away
-                refused = here.bearer(token())
-                assert (refused.status, refused.code) == (503, "ServiceUnavailable")
-                assert len(store.requests) == before
+    with Recorder().running() as store, Recorder().running() as issuer:
+        issuer.answer = Answered(body=jwks(jwk_of(rsa_key(1), "two"), jwk_of(rsa_key(), "one")))
+        jwt = issuer_of(issuer, bearer="any")
+        text = config_for(Store(store.port, tmp_path), extra=f"jwt={jwt!r}, admin_port=0, {HERE}")
+        with serving(tmp_path, text.replace("validator=validator", "validator=None")) as running:
+            here = Setup(running.port, store, issuer, running.output, None)
+            assert here.bearer(token()).status == 200
+            issuer.answer = Answered(500)
+            assert here.bearer(token(number=1, kid="two")).status == 200
+            assert here.bearer(token(number=2, kid="three")).code == "InvalidToken"
+            assert {request.target for request in issuer.requests} == {"/jwks"}
+            assert len(issuer.requests) == 1
+            assert "Authorization" not in issuer.requests[0].raw_head.decode()
+            before = len(store.requests)
+            running.reload(text)  # without its keys, and with an issuer that is away
+            refused = here.bearer(token())
+            assert (refused.status, refused.code) == (503, "ServiceUnavailable")
+            assert len(store.requests) == before

@@ -161,7 +161,7 @@ async def test_a_fetched_secret_goes_before_the_shared_one() -> None:
 
 async def test_the_fetcher_is_not_asked_about_a_token_that_is_wrong() -> None:
     asked: list[str] = []
-    running = bench(hmac_fetcher=lambda key: asked.append(key))
+    running = bench(hmac_fetcher=asked.append)
     await refuse(running, as_access_key(WRONG["another key"][0]))
     assert asked == []
 
