@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from osp_gateway.access.identity import Identity
@@ -94,6 +95,7 @@ class JwtBearers:
             raise _invalid(str(error)) from None
 
 
+@lru_cache(maxsize=1024)
 def _with_key(identity: Identity, access_key: str) -> Identity:
     """The bearer, by way of an access key that was verified, too."""
     return Identity(access_key, identity.name, "", identity.claims, (), identity.expires_at)

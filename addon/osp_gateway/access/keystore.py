@@ -20,7 +20,7 @@ from osp_gateway.cache import Entry, SingleFlightCache
 from osp_gateway.callables import CallableRunner, failure, name_of
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sharing import TEXT, SharedCache, level
-from osp_gateway.sigv4.keys import KeyPair, told
+from osp_gateway.sigv4.keys import MAX_TOLD_CHARS, KeyPair, told
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Keystore:
         self._fetcher = fetcher
         self._tokens = tokens
         self._runner = runner
-        self._cache: SingleFlightCache[tuple[str, bytes], str] = SingleFlightCache(
+        self._cache: SingleFlightCache[tuple[str | bytes, bytes], str] = SingleFlightCache(
             CACHE_SIZE, second=level(shared, "client secret", TEXT)
         )
 
@@ -159,9 +159,10 @@ class Keystore:
         return Entry(secret, FOUND_TTL if secret else UNKNOWN_TTL)
 
 
-def _cache_name(access_key: str, session_token: str | None) -> tuple[str, bytes]:
+def _cache_name(access_key: str, session_token: str | None) -> tuple[str | bytes, bytes]:
     # Tokens are long, and whoever sends them chooses them: the cache holds their hashes.
-    return access_key, hashlib.sha256((session_token or "").encode()).digest()
+    key = access_key if len(access_key) <= MAX_TOLD_CHARS else hashlib.sha256(access_key.encode()).digest()
+    return key, hashlib.sha256((session_token or "").encode()).digest()
 
 
 def _with_token(pair: KeyPair, session_token: str | None) -> str:

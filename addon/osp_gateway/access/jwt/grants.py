@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from osp_gateway.access.authorizer import AccessRequest, Decision, abstain
@@ -94,6 +95,10 @@ def _is_bucket(pattern: Template, claims: Mapping[str, Any], bucket: str) -> boo
     parts = pattern.parts(claims)
     if parts is None:
         return False
+    return _bucket_pattern(parts).fullmatch(bucket) is not None
+
+
+@lru_cache(maxsize=1024)
+def _bucket_pattern(parts: tuple[str, ...]) -> re.Pattern[str]:
     # What stands between the literals is the bearer's: taken as it is, whatever characters are in it.
-    expression = "".join(re.escape(part) if number % 2 else glob(part) for number, part in enumerate(parts))
-    return re.fullmatch(expression, bucket) is not None
+    return re.compile("".join(re.escape(part) if number % 2 else glob(part) for number, part in enumerate(parts)))

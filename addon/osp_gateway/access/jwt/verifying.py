@@ -19,7 +19,7 @@ from osp_gateway.access.jwt.compact import MAX_TOKEN_OCTETS, TokenError, TokenEx
 from osp_gateway.access.jwt.keys import MAX_KID_CHARS, VerificationKey
 from osp_gateway.access.jwt.keysets import KeySet
 
-VERIFIED_TOKENS: Final = 10_000
+VERIFIED_TOKENS: Final = 4096
 MAX_NAME_CHARS: Final = 256
 MAX_TRIES: Final = 8
 """Keys without a name that one token is tried with."""
