@@ -11,7 +11,7 @@ from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.explain import attempt
 from osp_gateway.sigv4.explain.attempt import MISSING, Parts, header_part
 from osp_gateway.sigv4.explain.case import Case
-from osp_gateway.sigv4.explain.knowledge import Cause, Knowledge, is_hidden, printable
+from osp_gateway.sigv4.explain.knowledge import MAX_SHOWN, Cause, Knowledge, is_hidden, printable
 
 DEFAULT_WIDTH: Final = 120
 MAX_LINE: Final = 700
@@ -249,5 +249,8 @@ def _forms(secret: str) -> list[str]:
     octets = secret.encode("utf-8", "replace").decode("latin-1")
     encoded = quote(secret, safe="", errors="replace")
     plain = list(dict.fromkeys((secret, octets, encoded, quote(secret, errors="replace"), encoded.lower())))
-    cut = [f'{form[:length]}..."' for form in plain for length in range(len(form) - 1, _SHORTEST_SECRET, -1)]
+    # No more than MAX_SHOWN characters of a value are shown: further cuts need not be looked for, and would take memory
+    # that grows with the square of what a client sends.
+    longest = {form: min(len(form) - 1, MAX_SHOWN) for form in plain}
+    cut = [f'{form[:length]}..."' for form in plain for length in range(longest[form], _SHORTEST_SECRET, -1)]
     return plain + cut
