@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -194,6 +195,14 @@ def test_a_session_token_is_not_shown() -> None:
             for shown in (found.text(), found.line, str(found.as_dict()), repr(found)):
                 assert token not in shown
                 assert "fake%2Bsession" not in shown
+
+
+@pytest.mark.parametrize("make", [signed_head, presigned_head])
+def test_a_token_in_the_place_of_an_access_key_is_not_shown(make: Callable[..., RequestHead]) -> None:
+    token = "eyJhbGciOiJub25lIn0.eyJmYWtlIjoidG9rZW4ifQ.ZmFrZS1zaWduYXR1cmU"
+    found = explain(make(pair=KeyPair(token, CLIENT.secret_key)), WRONG)
+    for shown in (found.text(), found.line, found.canonical_request, found.string_to_sign, repr(found)):
+        assert not any(part in shown for part in token.split("."))
 
 
 def test_a_long_session_token_takes_no_more_memory_than_a_few_times_its_length() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,6 +18,8 @@ DEFAULT_WIDTH: Final = 120
 MAX_LINE: Final = 700
 HIDDEN: Final = "***"
 _SHORTEST_SECRET: Final = 4
+_TOKENS: Final = re.compile(r"(?<![A-Za-z0-9_-])e[w-z0-9][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
+"""JSON Web Tokens."""
 _LABEL: Final = 26
 _RED, _YELLOW, _GREEN, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
 _COLOURS: Final = {"!": _RED, "?": _YELLOW}
@@ -235,10 +238,13 @@ class Redaction:
 
 
 def _tokens(head: RequestHead) -> Iterator[str]:
-    """Session tokens: in a header, and in the query of a presigned URL."""
+    """Session tokens in a header and in the query of a presigned URL, and tokens in the place of access keys."""
     yield from head.fields.get("x-amz-security-token", ())
+    for text in head.fields.get("authorization", ()):
+        yield from _TOKENS.findall(text)
     for piece in head.query.split("&"):
         name, _, value = piece.partition("=")
+        yield from _TOKENS.findall(value)
         if "security-token" in name.lower():
             yield value
             yield unquote(value)
