@@ -39,7 +39,7 @@ class JwtBearers:
         if looks_like_token(access_key):
             if session_token is not None:
                 raise _invalid("a token as access key, and a session token beside it")
-            identity = await self._identity(access_key)
+            identity = self._nobodys_key(await self._identity(access_key))
             return self._known(identity, await self._keystore.fetched(access_key))
         if self._verifier.stands_for_bearer(access_key):
             raise _invalid("the access key is written like the name of a token's bearer")
@@ -53,7 +53,7 @@ class JwtBearers:
         except S3Error as error:
             if error.code != "InvalidAccessKeyId":
                 raise
-            return self._known(identity, "")
+            return self._known(self._nobodys_key(identity), "")
         return Known(_with_key(identity, access_key), secret)
 
     async def bearer(self, head: RequestHead, query: tuple[Pair, ...], *, tls: bool) -> Identity | None:
@@ -68,13 +68,19 @@ class JwtBearers:
         names = [name.lower() for name, _ in query]
         if SECURITY_TOKEN in head.fields or any(n.startswith("x-amz-") or n in _SIGNATURES for n in names):
             raise two_mechanisms()
-        identity = await self._identity(token)
+        identity = self._nobodys_key(await self._identity(token))
         wanted = self._issuer_of(identity).bearer
         if wanted == "never" or (wanted == "tls" and not tls):
             raise S3Error.access_denied(
                 message="Bearer tokens are not accepted here.",
                 reason="a bearer token in the clear" if wanted == "tls" else "the issuer's tokens need a signature",
             )
+        return identity
+
+    def _nobodys_key(self, identity: Identity) -> Identity:
+        """The identity, where its name is not a listed access key's: policies go by names."""
+        if self._keystore.listed(identity.name) is not None:
+            raise _invalid("its bearer has the name of an access key")
         return identity
 
     def _known(self, identity: Identity, secret: str) -> Known:

@@ -208,6 +208,16 @@ async def test_a_plain_key_cannot_have_a_bearers_name() -> None:
     assert (await refuse(running, head)).error.code == "InvalidToken"
 
 
+@pytest.mark.parametrize("way", ["access key", "bearer", "presigned, access key"])
+async def test_a_bearer_cannot_have_a_keys_name(way: str) -> None:
+    """Policies are attached to names: whoever names the issuer's users must not name the operator's keys."""
+    running = bench()
+    assert (await refuse(running, WAYS[way](token(sub=CLIENT.access_key)))).error.code == "InvalidToken"
+    beside = as_session_token(token(sub=CLIENT.access_key), KeyPair("whatever", SECRET_KEY))
+    assert (await refuse(running, beside)).error.code == "InvalidToken"
+    await admit(running, as_session_token(token(sub=CLIENT.access_key)))
+
+
 async def test_plain_keys_go_on_working() -> None:
     running = bench()
     await admit(running, signed_head())

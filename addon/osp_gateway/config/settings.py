@@ -10,6 +10,8 @@ from typing import Any
 
 from osp_gateway.access.jwt.model import IssuerModel
 from osp_gateway.access.key_sources import KeySources, key_sources
+from osp_gateway.access.policy import Attached
+from osp_gateway.access.policy.settings import attached_policies
 from osp_gateway.backends.iam import DEFAULT_URL
 from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint
 from osp_gateway.callables import positional_parameters
@@ -72,6 +74,7 @@ class Settings:
     client_certificates_optional: bool
     key_sources: KeySources
     issuers: tuple[IssuerModel, ...]
+    policies: tuple[Attached, ...] = ()
 
 
 def make_settings(
@@ -121,6 +124,7 @@ def make_settings(
         client_certificates_optional=model.client_certificates == "optional",
         key_sources=key_sources(model.keys_env, model.keys_file, model.keys_url, model.keys_url_token)[0],
         issuers=model.jwt,
+        policies=attached_policies(model.policies),
     )
 
 

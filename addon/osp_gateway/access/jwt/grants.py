@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 from osp_gateway.access.authorizer import AccessRequest, Decision, abstain
-from osp_gateway.access.jwt.actions import BATCH, Action, actions_of
+from osp_gateway.access.jwt.actions import Action, actions_of
 from osp_gateway.access.jwt.claims import ClaimPath, Scalar, Template, claim_at, holds
+from osp_gateway.access.policy.actions import BATCH, BATCH_ACTIONS
 from osp_gateway.s3.address import is_path_like
 
-IAM_PREFIX: Final = "s3:"
 LISTINGS: Final = frozenset({"ListObjects", "ListObjectsV2", "ListObjectVersions", "ListMultipartUploads"})
 
 
@@ -37,10 +37,7 @@ class Grant:
     def allows(self, claims: Mapping[str, Any], request: AccessRequest, action: Action) -> bool:
         """Whether it is for this action, in this place."""
         return (
-            any(
-                pattern.fullmatch(action.operation) or pattern.fullmatch(IAM_PREFIX + action.iam)
-                for pattern in self.actions
-            )
+            any(pattern.fullmatch(action.operation) or pattern.fullmatch(action.iam) for pattern in self.actions)
             and any(_is_bucket(bucket, claims, request.bucket) for bucket in self.buckets)
             and (not self.prefixes or self._is_below(claims, request))
         )
@@ -72,10 +69,23 @@ class JwtAuthorizer:
         if not grants:
             return abstain("no grants are listed with the token's issuer")
         granted = [grant for grant in grants if grant.is_for(claims)]
-        for action in actions_of(request):
+        if request.operation == BATCH:
+            return _about_batch(granted, claims, request)
+        actions = actions_of(request)
+        if not actions:
+            return Decision(False, f"grants know no operation {request.operation}")
+        for action in actions:
             if not any(grant.allows(claims, request, action) for grant in granted):
                 return Decision(False, f"none of the token's {len(granted)} grants is for {action.operation} there")
         return Decision(True, "allowed by the token's claims")
+
+
+def _about_batch(granted: Sequence[Grant], claims: Mapping[str, Any], request: AccessRequest) -> Decision:
+    """Whether there is a grant for deleting in this bucket: each key is asked about by itself."""
+    deletions = [Action("DeleteObject", iam) for iam in BATCH_ACTIONS]
+    if any(grant.allows(claims, request, deletion) for grant in granted for deletion in deletions):
+        return Decision(True, "each key is judged by itself")
+    return Decision(False, "none of the token's grants is for deleting there")
 
 
 def action_pattern(written: str) -> re.Pattern[str]:
