@@ -53,6 +53,7 @@ from osp_gateway.case import Case
 from osp_gateway.config import Settings
 from osp_gateway.explaining import Explainer
 from osp_gateway.identifying import Identified, Identifier
+from osp_gateway.keychain import grants_of, make_bearers, make_keystore
 from osp_gateway.outcomes import (
     Arrival,
     Batch,
@@ -83,7 +84,7 @@ from osp_gateway.sharing import SharedCache
 from osp_gateway.sigv4.chunk_signing import ChunkChain
 from osp_gateway.sigv4.dates import iso_time
 from osp_gateway.sigv4.form_codec import PostForm
-from osp_gateway.sigv4.keys import KeyPair, SigningKeys
+from osp_gateway.sigv4.keys import KeyPair, SigningKeys, told
 from osp_gateway.sigv4.verify import chunk_chain
 from osp_gateway.tallies import CacheTally, Tallies
 
@@ -125,18 +126,13 @@ class Gateway:
         self._clock = clock
         self._operations = OperationTable.from_botocore()
         self._routes = Routes(settings.routes)
-        self._keystore = Keystore(
-            settings.keystore,
-            settings.hmac_fetcher,
-            runner,
-            tokens=settings.hmac_fetcher_takes_token,
-            shared=shared,
-            tally=tallies.cache("client_secrets"),
-        )
+        self._keystore = make_keystore(settings, runner, ask, shared, tallies.cache("client_secrets"))
         self._signing_keys = SigningKeys()
-        self._identifier = Identifier(settings, self._keystore, self._signing_keys, clock)
+        bearers = make_bearers(settings.issuers, self._keystore, ask, clock)
+        resolvers = [bearers] if bearers is not None else []
+        self._identifier = Identifier(settings, self._keystore, self._signing_keys, clock, resolvers, bearers)
         self._explainer = Explainer(settings, self._keystore, clock)
-        self._authorizer = _authorizer(settings, runner, shared, clock, ask, tallies.cache("decisions"))
+        self._authorizer = _authorizer(settings, runner, shared, clock, ask, tallies.cache("decisions"), self._keystore)
         self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
         self._presign_uses.limit = settings.max_presign_uses
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock, shared, tallies)
@@ -248,14 +244,15 @@ class Gateway:
     async def _decide_form(self, case: Case, pending: PendingForm) -> Forward:
         bucket, form = pending.resource.bucket, pending.form
         claim = form.claim(self._clock())
-        identity, secret = of_key(claim.access_key), None
-        case.who = f"{claim.access_key} (unverified)"
+        identity = of_key(claim.access_key)
+        case.who = f"{told(claim.access_key)} (unverified)"
         if not self._settings.skip_signature_validation:
             known = await self._identifier.known(claim.access_key, claim.session_token)
-            identity, secret = known.identity, known.secret
-        upload = form.verify(secret, bucket, self._clock(), self._signing_keys)
-        if secret is not None:
-            case.who = claim.access_key
+            identity = known.identity
+            upload = known.check(lambda secret: form.verify(secret, bucket, self._clock(), self._signing_keys))
+            case.who = identity.name
+        else:
+            upload = form.verify(None, bucket, self._clock(), self._signing_keys)
         case.key = upload.key
         refuse_path_like(upload.key, AddressingStyle.PATH)  # whatever the style: the key is no part of the URL
         target = object_in(pending.resource, upload.key)
@@ -267,7 +264,7 @@ class Gateway:
         if decision.credentials:
             pair = self._selected(decision.credentials)
         else:
-            pair = await self._credentials.get(route, claim.access_key, bucket)
+            pair = await self._credentials.get(route, identity.access_key, bucket)
         if not isinstance(pair, KeyPair):
             raise S3Error("NotImplemented", "POST forms need an HMAC key for the backend: an API key cannot sign them.")
         head = case.arrival.head
@@ -482,12 +479,16 @@ def _authorizer(
     clock: Callable[[], float],
     ask: Ask,
     tally: CacheTally,
+    keystore: Keystore,
 ) -> Authorizer:
     parts: list[Authorizer] = []
-    others = settings.validator is not None or settings.authorizer is not None
+    grants = grants_of(settings.issuers)
+    others = settings.validator is not None or settings.authorizer is not None or grants is not None
     others = others or bool(settings.policies or settings.opa or settings.cedar)
-    if settings.key_buckets or not others:
-        parts.append(KeyBuckets(settings.key_buckets, others=others))
+    if settings.key_buckets or settings.key_sources.file is not None or not others:
+        parts.append(KeyBuckets(settings.key_buckets, others=others, elsewhere=keystore.buckets_of))
+    if grants is not None:
+        parts.append(grants)
     if settings.validator is not None:
         parts.append(
             ValidatorAuthorizer(

@@ -12,10 +12,13 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from osp_gateway.access.cedar import CedarModel, read_cedar
+from osp_gateway.access.jwt.model import GrantModel, IssuerModel
+from osp_gateway.access.key_model import KeyModel
+from osp_gateway.access.key_sources import key_sources
 from osp_gateway.access.opa import OpaModel
 from osp_gateway.access.policy.settings import read_policies
 from osp_gateway.callables import positional_parameters, required_keywords
-from osp_gateway.config.model import BucketModel, CredentialsModel, KeyModel, LimitsModel, ServerModel, speaks_tls
+from osp_gateway.config.model import BucketModel, CredentialsModel, LimitsModel, ServerModel, speaks_tls
 
 
 class ConfigError(Exception):
@@ -51,6 +54,8 @@ def follows(contradiction: str, wrong_fields: Sequence[str]) -> bool:
     about |= {"key_path": "cert_path", "https_port": "http_port", "client_certificates": "client_ca_path"}
     field = contradiction.partition(":")[0]
     if field == "validator" and any(wrong.startswith(("policies", "opa", "cedar")) for wrong in wrong_fields):
+        return True
+    if field in ("hmac_keystore", "validator") and any(wrong.startswith(("jwt", "keys_")) for wrong in wrong_fields):
         return True
     return any(wrong.startswith((field, about.get(field, field))) for wrong in wrong_fields)
 
@@ -111,11 +116,12 @@ _FIELDS: Final[Mapping[str, type[BaseModel]]] = {
     "backend_credentials": CredentialsModel,
     "opa": OpaModel,
     "cedar": CedarModel,
+    "jwt": IssuerModel,
 }
 
 
 def _suggestion(location: Sequence[str | int]) -> str:
-    model = _FIELDS.get(str(location[0]), ServerModel)
+    model = GrantModel if "grants" in location[:-1] else _FIELDS.get(str(location[0]), ServerModel)
     close = difflib.get_close_matches(str(location[-1]), list(model.model_fields), n=1)
     return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(model.model_fields)}"
 
@@ -156,13 +162,19 @@ def contradictions(
         if key.access_key in seen:
             problems.append(f"hmac_keystore[{number}].access_key: listed before, expected each key once")
         seen.add(key.access_key)
-    if not model.hmac_keystore and hmac_fetcher is None and not model.skip_signature_validation:
+    sources, wrong_sources = key_sources(model.keys_env, model.keys_file, model.keys_url, model.keys_url_token)
+    problems += wrong_sources
+    elsewhere = sources or model.jwt
+    if not model.hmac_keystore and hmac_fetcher is None and not model.skip_signature_validation and not elsewhere:
         problems.append("hmac_keystore: no client keys: expected hmac_keystore or hmac_fetcher")
+    if model.jwt and model.skip_signature_validation:
+        problems.append("jwt: tokens are verified, expected skip_signature_validation to be off")
     problems += read_policies(model.policies)[1]
     if model.cedar is not None:
         problems += read_cedar(model.cedar)[1]
-    written = model.policies or model.opa or model.cedar
-    if validator is None and not written and not any(key.buckets for key in model.hmac_keystore):
+    granted = model.policies or model.opa or model.cedar or model.keys_file is not None
+    granted = granted or any(issuer.grants for issuer in model.jwt)
+    if validator is None and not granted and not any(key.buckets for key in model.hmac_keystore):
         problems.append(
             "validator: missing: expected a validator, an authorizer, policies, or `buckets` with the keys in "
             "hmac_keystore"

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AliasChoices, Field
 
 from osp_gateway.access.cedar import CedarModel
+from osp_gateway.access.jwt.model import Issuers
+from osp_gateway.access.key_model import KeyModel
 from osp_gateway.access.opa import OpaModel
 from osp_gateway.backends.routes import PayloadMode
 from osp_gateway.fields import (
@@ -44,15 +46,6 @@ class BucketModel(Model):
     bucket: BucketName | None = None
     verify: Trust | None = None
     payload: PayloadMode = "auto"
-
-
-class KeyModel(Model):
-    """One entry of `hmac_keystore`."""
-
-    access_key: Secret = Field(validation_alias=AliasChoices("access_key", "accessKey"))
-    secret_key: Secret = Field(validation_alias=AliasChoices("secret_key", "secretKey"))
-    session_token: Secret | None = None
-    buckets: tuple[str, ...] | None = None
 
 
 class CredentialsModel(Model):
@@ -114,6 +107,11 @@ class ServerModel(Model):
     opa: OpaModel | None = None
     cedar: CedarModel | None = None
     cache_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]+$")] = "osp"
+    keys_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    keys_file: Path | None = None
+    keys_url: Annotated[str, Field(min_length=1)] | None = None
+    keys_url_token: Secret | None = None
+    jwt: Issuers = ()
 
 
 def speaks_tls(bucket: BucketModel) -> bool:

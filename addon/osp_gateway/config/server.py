@@ -55,6 +55,12 @@ class ProxyServerConfig:
             configuration share what they have found out; default none.
         cache_secret: what these gateways alone know, 16 characters or more: entries are sealed with it.
         cache_namespace: begins the names of entries; default `osp`.
+        keys_env: prefix of environment variables that hold `ACCESS_KEY:SECRET_KEY`; default none.
+        keys_file: .toml or .json file with client keys, read again when it changes.
+        keys_url: HTTP service that is asked for client keys that nothing else knows.
+        keys_url_token: bearer token for that service.
+        jwt: dict, or list of dicts, one per issuer whose JSON Web Tokens are believed: `issuer`, `audience`,
+            `algorithms`, one of `jwks_url`, `public_keys` and `secret`, and what its bearers may do, `grants`.
         policies: list of IAM policy documents (dicts, or paths of JSON files), or of dicts with `principals` (patterns
             of callers' names) and `document`; where there is a validator or an authorizer, too, all must allow.
         opa: dict with the `url` of a decision of Open Policy Agent, and optionally `token`, `timeout` and `max_ttl`.
@@ -101,6 +107,11 @@ class ProxyServerConfig:
         cache_url: str | None = None,
         cache_secret: str | None = None,
         cache_namespace: str | None = None,
+        keys_env: str | None = None,
+        keys_file: str | os.PathLike[str] | None = None,
+        keys_url: str | None = None,
+        keys_url_token: str | None = None,
+        jwt: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         policies: Sequence[Any] | None = None,
         opa: Mapping[str, Any] | None = None,
         cedar: Mapping[str, Any] | None = None,
@@ -135,6 +146,11 @@ class ProxyServerConfig:
             "cache_url": cache_url,
             "cache_secret": cache_secret,
             "cache_namespace": cache_namespace,
+            "keys_env": keys_env,
+            "keys_file": keys_file,
+            "keys_url": keys_url,
+            "keys_url_token": keys_url_token,
+            "jwt": [jwt] if isinstance(jwt, Mapping) else jwt,
             "policies": policies,
             "opa": opa,
             "cedar": cedar,

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from osp_gateway.access.cedar import Cedar, read_cedar
+from osp_gateway.access.jwt.model import IssuerModel
+from osp_gateway.access.key_sources import KeySources, key_sources
 from osp_gateway.access.opa import Opa
 from osp_gateway.access.policy import Attached
 from osp_gateway.access.policy.settings import attached_policies
@@ -77,6 +79,8 @@ class Settings:
     policies: tuple[Attached, ...]
     opa: Opa | None
     cedar: Cedar | None
+    key_sources: KeySources
+    issuers: tuple[IssuerModel, ...]
 
 
 def make_settings(
@@ -125,6 +129,8 @@ def make_settings(
         access_log=model.access_log,
         client_ca_path=model.client_ca_path,
         client_certificates_optional=model.client_certificates == "optional",
+        key_sources=key_sources(model.keys_env, model.keys_file, model.keys_url, model.keys_url_token)[0],
+        issuers=model.jwt,
         policies=attached_policies(model.policies),
         opa=None if model.opa is None else Opa(**model.opa.model_dump()),
         cedar=None if model.cedar is None else read_cedar(model.cedar)[0],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -193,6 +195,28 @@ def test_a_session_token_is_not_shown() -> None:
             for shown in (found.text(), found.line, str(found.as_dict()), repr(found)):
                 assert token not in shown
                 assert "fake%2Bsession" not in shown
+
+
+@pytest.mark.parametrize("make", [signed_head, presigned_head])
+def test_a_token_in_the_place_of_an_access_key_is_not_shown(make: Callable[..., RequestHead]) -> None:
+    token = "eyJhbGciOiJub25lIn0.eyJmYWtlIjoidG9rZW4ifQ.ZmFrZS1zaWduYXR1cmU"
+    found = explain(make(pair=KeyPair(token, CLIENT.secret_key)), WRONG)
+    for shown in (found.text(), found.line, found.canonical_request, found.string_to_sign, repr(found)):
+        assert not any(part in shown for part in token.split("."))
+
+
+def test_a_long_session_token_takes_no_more_memory_than_a_few_times_its_length() -> None:
+    """Whoever sends an old date gets this far without a key."""
+    pair = KeyPair(CLIENT.access_key, CLIENT.secret_key, "A" * 15_000)
+    tracemalloc.start()
+    try:
+        found = explain(signed_head(pair=pair, now=NOW - 3600), KNOWN)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert pair.session_token is not None
+    assert pair.session_token[:80] not in found.text()
+    assert most < 4_000_000
 
 
 def test_a_secret_that_the_request_itself_holds_is_not_shown() -> None:

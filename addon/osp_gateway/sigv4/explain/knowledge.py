@@ -10,7 +10,7 @@ from typing import Final
 Check = Callable[[str, str, str], bool]
 """Whether the request's signature is one of (canonical request, x-amz-date, scope)."""
 
-_MAX_SHOWN: Final = 80
+MAX_SHOWN: Final = 80
 _HIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-amz-security-token"})
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 
@@ -66,7 +66,7 @@ class Cause:
 
 def shown(value: str) -> str:
     """A value of the request, in quotes, short and printable."""
-    return f'"{printable(value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "...")}"'
+    return f'"{printable(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "...")}"'
 
 
 def shown_header(name: str, value: str) -> str:

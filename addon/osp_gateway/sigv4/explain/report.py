@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,12 +12,14 @@ from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.explain import attempt
 from osp_gateway.sigv4.explain.attempt import MISSING, Parts, header_part
 from osp_gateway.sigv4.explain.case import Case
-from osp_gateway.sigv4.explain.knowledge import Cause, Knowledge, is_hidden, printable
+from osp_gateway.sigv4.explain.knowledge import MAX_SHOWN, Cause, Knowledge, is_hidden, printable
 
 DEFAULT_WIDTH: Final = 120
 MAX_LINE: Final = 700
 HIDDEN: Final = "***"
 _SHORTEST_SECRET: Final = 4
+_TOKENS: Final = re.compile(r"(?<![A-Za-z0-9_-])e[w-z0-9][A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
+"""JSON Web Tokens."""
 _LABEL: Final = 26
 _RED, _YELLOW, _GREEN, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
 _COLOURS: Final = {"!": _RED, "?": _YELLOW}
@@ -235,10 +238,13 @@ class Redaction:
 
 
 def _tokens(head: RequestHead) -> Iterator[str]:
-    """Session tokens: in a header, and in the query of a presigned URL."""
+    """Session tokens in a header and in the query of a presigned URL, and tokens in the place of access keys."""
     yield from head.fields.get("x-amz-security-token", ())
+    for text in head.fields.get("authorization", ()):
+        yield from _TOKENS.findall(text)
     for piece in head.query.split("&"):
         name, _, value = piece.partition("=")
+        yield from _TOKENS.findall(value)
         if "security-token" in name.lower():
             yield value
             yield unquote(value)
@@ -249,5 +255,8 @@ def _forms(secret: str) -> list[str]:
     octets = secret.encode("utf-8", "replace").decode("latin-1")
     encoded = quote(secret, safe="", errors="replace")
     plain = list(dict.fromkeys((secret, octets, encoded, quote(secret, errors="replace"), encoded.lower())))
-    cut = [f'{form[:length]}..."' for form in plain for length in range(len(form) - 1, _SHORTEST_SECRET, -1)]
+    # No more than MAX_SHOWN characters of a value are shown: further cuts need not be looked for, and would take memory
+    # that grows with the square of what a client sends.
+    longest = {form: min(len(form) - 1, MAX_SHOWN) for form in plain}
+    cut = [f'{form[:length]}..."' for form in plain for length in range(longest[form], _SHORTEST_SECRET, -1)]
     return plain + cut
