@@ -22,6 +22,9 @@ from osp_gateway.access.identity import of_key
 from osp_gateway.access.key_buckets import KeyBuckets
 from osp_gateway.access.keystore import Keystore
 from osp_gateway.access.presign import PresignUses
+from osp_gateway.access.revocation import Revocations
+from osp_gateway.access.sts.body import SmallBody
+from osp_gateway.access.sts.errors import of_s3
 from osp_gateway.access.validator import ValidatorAuthorizer
 from osp_gateway.backends.batches import written_plan
 from osp_gateway.backends.bodies import BodyPlan, BodyRecipe, BodyRequest, Signer, resolve_mode
@@ -54,6 +57,7 @@ from osp_gateway.outcomes import (
     Batch,
     Forward,
     Outcome,
+    PendingAction,
     PendingForm,
     Refusal,
     Reply,
@@ -75,12 +79,14 @@ from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable, is_form
 from osp_gateway.s3.xml import bucket_list
+from osp_gateway.session_keys import SessionKeys
 from osp_gateway.sharing import SharedCache
 from osp_gateway.sigv4.chunk_signing import ChunkChain
 from osp_gateway.sigv4.dates import iso_time
 from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
 from osp_gateway.sigv4.verify import chunk_chain
+from osp_gateway.token_service import TokenService, is_call
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +123,14 @@ class Gateway:
             settings.keystore, settings.hmac_fetcher, runner, tokens=settings.hmac_fetcher_takes_token, shared=shared
         )
         self._signing_keys = SigningKeys()
-        self._identifier = Identifier(settings, self._keystore, self._signing_keys, clock)
+        sessions = SessionKeys(settings.sts, Revocations(settings.revoked), clock) if settings.sts else None
+        resolvers = (sessions,) if sessions else ()
+        self._identifier = Identifier(settings, self._keystore, self._signing_keys, clock, resolvers)
+        self._tokens = (
+            TokenService(sessions, self._identifier, self._signing_keys, clock, settings.server_name)
+            if sessions
+            else None
+        )
         self._explainer = Explainer(settings, self._keystore, clock)
         self._authorizer = _authorizer(settings, runner, shared)
         self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
@@ -161,6 +174,8 @@ class Gateway:
             case.operation = POST_OBJECT
             form = PostForm.of_head(head)
             return PendingForm(case.verdict(False, "its fields are not known yet"), case.arrival, resource, form)
+        if self._tokens is not None and is_call(head, resource, query):
+            return PendingAction(case.verdict(False, "its body is not known yet"), case.arrival, SmallBody())
         identified = await self._identifier.identify(case, resource, query)
         operation = self._name(case, resource, identified)
         if operation.name == "ListBuckets" and self._routes.catch_all is None:
@@ -266,6 +281,17 @@ class Gateway:
             operation=POST_OBJECT,
             names=_response_names(case.arrival, target, destination),
         )
+
+    async def admit_action(self, pending: PendingAction) -> Reply | Refusal:
+        """The second step for a call of the token service, to be asked once its body is complete. Never raises."""
+        case = Case(pending.arrival, pending.verdict.request_id, time.perf_counter_ns())
+        try:
+            assert self._tokens is not None
+            return await self._tokens.answer(case, pending)
+        except S3Error as error:
+            return self.refusal(case, error)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in our code is a refusal
+            return self.refusal(case, of_s3(_our_failure(case.request_id, error)))
 
     def learn_region(self, destination: Destination, region: str) -> Destination | None:
         """Take what a backend said about the region of a bucket; see `Regions.learn`."""

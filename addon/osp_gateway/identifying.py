@@ -12,6 +12,7 @@ from typing import Protocol
 
 from osp_gateway.access.identity import NOBODY, Identity, of_key
 from osp_gateway.access.keystore import Keystore
+from osp_gateway.access.revocation import Revocations
 from osp_gateway.case import Case
 from osp_gateway.config import Settings
 from osp_gateway.questions import NOTHING
@@ -80,6 +81,7 @@ class Identifier:
         self._signing_keys = signing_keys
         self._clock = clock
         self._resolvers = tuple(resolvers)
+        self._revocations = Revocations(settings.revoked)
 
     async def known(self, access_key: str, session_token: str | None) -> Known:
         """Whom a key stands for.
@@ -87,6 +89,7 @@ class Identifier:
         Raises:
             S3Error: InvalidAccessKeyId (403), InvalidToken (400), ExpiredToken (400), ServiceUnavailable (503).
         """
+        self._revocations.refuse_key(access_key)
         for resolver in self._resolvers:
             found = await resolver.resolve(access_key, session_token)
             if found is not None:

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from osp_gateway.access.keys_model import PresignModel, RevokedModel
+from osp_gateway.access.sts.model import StsModel, mistakes_in, role_buckets
 from osp_gateway.callables import positional_parameters, required_keywords
 from osp_gateway.config.model import BucketModel, CredentialsModel, KeyModel, LimitsModel, ServerModel, speaks_tls
 
@@ -102,6 +104,9 @@ _FIELDS: Final[Mapping[str, type[BaseModel]]] = {
     "hmac_keystore": KeyModel,
     "limits": LimitsModel,
     "backend_credentials": CredentialsModel,
+    "sts": StsModel,
+    "presign": PresignModel,
+    "revoked_keys": RevokedModel,
 }
 
 
@@ -147,7 +152,12 @@ def contradictions(
         seen.add(key.access_key)
     if not model.hmac_keystore and hmac_fetcher is None and not model.skip_signature_validation:
         problems.append("hmac_keystore: no client keys: expected hmac_keystore or hmac_fetcher")
-    if validator is None and not any(key.buckets for key in model.hmac_keystore):
+    if model.sts is not None:
+        problems += mistakes_in(model.sts, frozenset(seen))
+    if model.presign.max_uses is not None and model.max_presign_url_usage_attempts is not None:
+        problems.append("max_presign_url_usage_attempts: the same as presign.max_uses, expected one of them")
+    listed = any(key.buckets for key in model.hmac_keystore) or any(role_buckets(model.sts).values())
+    if validator is None and not listed:
         problems.append(
             "validator: missing: expected a validator, an authorizer, or `buckets` with the keys in hmac_keystore"
         )

@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AliasChoices, Field
 
+from osp_gateway.access.keys_model import NO_PRESIGN, PresignModel, RevokedEntry
+from osp_gateway.access.sts.model import StsModel
 from osp_gateway.backends.routes import PayloadMode
 from osp_gateway.fields import AnyCount, AtLeastZero, BucketName, Count, Host, ListenPort, Model, Port, Seconds, Secret
 from osp_gateway.limits import DEFAULT_LIMITS
@@ -96,6 +98,9 @@ class ServerModel(Model):
     cache_url: Annotated[str, Field(pattern=r"^(redis|rediss|unix)://")] | None = None
     cache_secret: Annotated[str, Field(min_length=16)] | None = None
     cache_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]+$")] = "osp"
+    sts: StsModel | None = None
+    presign: PresignModel = NO_PRESIGN
+    revoked_keys: tuple[RevokedEntry, ...] = ()
 
 
 def speaks_tls(bucket: BucketModel) -> bool:

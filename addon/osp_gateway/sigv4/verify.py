@@ -40,7 +40,7 @@ def _matches(claim: Claim, request: str, secret_key: str, keys: SigningKeys) -> 
         # ECDSA signatures differ each time: they are checked, not compared.
         public_key = keys.key_pair(claim.access_key, secret_key).public_key()
         return sigv4a.is_signature(public_key, text, claim.signature)
-    expected = signature(keys.get(secret_key, claim.amz_date[:8], claim.region), text)
+    expected = signature(keys.get(secret_key, claim.amz_date[:8], claim.region, claim.service), text)
     return hmac.compare_digest(expected.encode(), claim.signature.encode())
 
 
