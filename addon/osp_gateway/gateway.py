@@ -134,7 +134,7 @@ class Gateway:
         self._explainer = Explainer(settings, self._keystore, clock)
         self._authorizer = _authorizer(settings, runner, shared)
         self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
-        self._presign_uses.limit = settings.max_presign_uses
+        self._presign_uses.limit, self._presign_uses.shared = settings.max_presign_uses, shared
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock, shared)
         self._iam = IamTokens(post, settings.iam_url)
         self._regions = Regions()
@@ -194,7 +194,7 @@ class Gateway:
         decision = await self._authorize(case, request)
         refuse_excess(decision.constraints, head, identified.payload_hash)
         source = await self._copy_source(case, identified, operation, route)
-        self._count_presigned_use(identified)
+        await self._count_presigned_use(identified)
         destination = self._regions.place(
             self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
         )
@@ -404,16 +404,16 @@ class Gateway:
             decision = await self._authorizer(request)
             if decision.allowed:
                 allowed.append(name)
-        self._count_presigned_use(identified)
+        await self._count_presigned_use(identified)
         case.upstream = "answered here"
         verdict = case.verdict(True, f"allowed to see {len(allowed)} of {len(self._routes.names)} buckets")
         body = bucket_list(allowed, identified.token, iso_time(self._started_at))
         headers = own_headers(self._settings.server_name, verdict.request_id, len(body))
         return Reply(verdict, 200, headers, body)
 
-    def _count_presigned_use(self, identified: Identified) -> None:
+    async def _count_presigned_use(self, identified: Identified) -> None:
         if identified.presigned is not None:
-            self._presign_uses.count(*identified.presigned, self._clock())
+            await self._presign_uses.count(*identified.presigned, self._clock())
 
     # 6 credentials, 8 sign
 

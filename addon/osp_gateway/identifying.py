@@ -26,7 +26,7 @@ from osp_gateway.sigv4.dates import parse_amz_date
 from osp_gateway.sigv4.keys import SigningKeys
 from osp_gateway.sigv4.presigned import hoisted_headers, without_authentication
 from osp_gateway.sigv4.sigv2 import V2Claim
-from osp_gateway.sigv4.verify import verify
+from osp_gateway.sigv4.verify import signed_content, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Identified:
     secret: str | None = field(default=None, repr=False)
     anonymous: bool = False
     presigned: tuple[str, float] | None = field(default=None, repr=False)
-    """A presigned URL's signature, and when it expires in seconds since the epoch."""
+    """What tells a presigned URL from others, and when it expires in seconds since the epoch."""
 
     @property
     def token(self) -> str:
@@ -119,7 +119,11 @@ class Identifier:
         case.who = claim.access_key
         known = await self.known(claim.access_key, claim.session_token)
         verify(claim, head, resource.canonical_path, known.secret, self._signing_keys)
-        return _identified(known.identity, claim, query, claim.payload_hash, known.secret)
+        identified = _identified(known.identity, claim, query, claim.payload_hash, known.secret)
+        if identified.presigned is not None and claim.expires is not None:
+            name = signed_content(claim, head, resource.canonical_path)
+            identified.presigned = name, self._end(known.identity, identified.presigned[1], claim.expires)
+        return identified
 
     async def _identify_v2(self, case: Case, resource: Resource, query: tuple[Pair, ...], claim: V2Claim) -> Identified:
         """Signature V2, which says nothing of the body but its Content-MD5."""
@@ -131,8 +135,27 @@ class Identifier:
         plain = sigv2.without_authentication(query) if claim.expires_at is not None else query
         identified = Identified(known.identity, None, plain, NOTHING, payload_hash)
         if claim.expires_at is not None:
-            identified.presigned = claim.signature, claim.expires_at
+            left = claim.expires_at - self._clock()
+            identified.presigned = claim.signature, self._end(known.identity, claim.expires_at, left)
         return identified
+
+    def _end(self, identity: Identity, expires_at: float, lifetime: float) -> float:
+        """When a presigned URL ends, in seconds since the epoch: not later than the key that it was made with.
+
+        Args:
+            identity: whose key that is.
+            expires_at: when the URL itself ends.
+            lifetime: for how many seconds it was made; of Version 2, which does not tell, the seconds that are left.
+
+        Raises:
+            S3Error: AuthorizationQueryParametersError (400) where it was made for longer than is allowed here.
+        """
+        most = self._settings.max_presign_lifetime
+        if most is not None and lifetime > most:
+            raise S3Error(
+                "AuthorizationQueryParametersError", f"Presigned URLs must not live longer than {most} seconds here."
+            )
+        return expires_at if identity.expires_at is None else min(expires_at, identity.expires_at)
 
     def _nobody(self, case: Case, query: tuple[Pair, ...]) -> Identified:
         """An unsigned request: refused, unless the operator lets the validator judge such requests."""
