@@ -20,9 +20,10 @@ from urllib.parse import parse_qs
 import click
 
 from osp_gateway import configfile
-from osp_gateway.access.keystore import Keystore
+from osp_gateway.backends.http_client import Urllib3Asker
 from osp_gateway.callables import CallableRunner
 from osp_gateway.config import ConfigError, Settings
+from osp_gateway.keychain import make_keystore
 from osp_gateway.mitm.flowfile import FlowFileError, read_flows
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import RequestHead
@@ -157,9 +158,7 @@ def _remembered(ask: SecretOf) -> SecretOf:
 
 
 def _from_keystore(settings: Settings, access_key: str, token: str | None) -> str:
-    keystore = Keystore(
-        settings.keystore, settings.hmac_fetcher, CallableRunner(), tokens=settings.hmac_fetcher_takes_token
-    )
+    keystore = make_keystore(settings, CallableRunner(), Urllib3Asker())
     try:
         return keystore.known(access_key) or asyncio.run(keystore.secret(access_key, token))
     except S3Error:

@@ -16,6 +16,7 @@ from osp_gateway.outcomes import Arrival
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sigv4.explain import Explanation, Knowledge, explain
 from osp_gateway.sigv4.explain.reading import sightings
+from osp_gateway.sigv4.keys import told
 
 EXPLAINED: Final = frozenset({"SignatureDoesNotMatch", "RequestTimeTooSkewed"})
 PER_SECOND: Final = 2.0
@@ -40,7 +41,8 @@ class Explainer:
             return None
         head = arrival.head
         seen = sightings(head)
-        if not seen or not self._may_explain():
+        # An explanation quotes the request: no token must stand in it.
+        if not seen or told(key := seen[0].access_key) != key or not self._may_explain():
             return None
         knowledge = Knowledge(
             secret=self._keystore.known(seen[0].access_key, head.get("x-amz-security-token")),

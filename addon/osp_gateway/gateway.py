@@ -26,6 +26,7 @@ from osp_gateway.access.revocation import Revocations
 from osp_gateway.access.sts.body import SmallBody
 from osp_gateway.access.sts.errors import of_s3
 from osp_gateway.access.validator import ValidatorAuthorizer
+from osp_gateway.asking import Ask, nobody_to_ask
 from osp_gateway.backends.batches import written_plan
 from osp_gateway.backends.bodies import BodyPlan, BodyRecipe, BodyRequest, Signer, resolve_mode
 from osp_gateway.backends.credentials import BackendCredentials
@@ -52,6 +53,7 @@ from osp_gateway.case import Case
 from osp_gateway.config import Settings
 from osp_gateway.explaining import Explainer
 from osp_gateway.identifying import Identified, Identifier
+from osp_gateway.keychain import grants_of, make_bearers, make_keystore
 from osp_gateway.outcomes import (
     Arrival,
     Batch,
@@ -84,7 +86,7 @@ from osp_gateway.sharing import SharedCache
 from osp_gateway.sigv4.chunk_signing import ChunkChain
 from osp_gateway.sigv4.dates import iso_time
 from osp_gateway.sigv4.form_codec import PostForm
-from osp_gateway.sigv4.keys import KeyPair, SigningKeys
+from osp_gateway.sigv4.keys import KeyPair, SigningKeys, told
 from osp_gateway.sigv4.verify import chunk_chain
 from osp_gateway.token_service import TokenService, is_call
 
@@ -108,8 +110,11 @@ class Gateway:
         runner: CallableRunner | None = None,
         predecessor: Gateway | None = None,
         shared: SharedCache | None = None,
+        ask: Ask = nobody_to_ask,
     ) -> None:
-        """`post` is the HTTP client for IAM; `clock` gives seconds since the epoch; `shared` is other gateways' cache.
+        """`post` is the HTTP client for IAM, `ask` that for keys; `clock` gives seconds since the epoch.
+
+        `shared` is other gateways' cache.
 
         Of a `predecessor`, whose settings were others, the uses of presigned URLs go on being counted; all that was
         cached is found out anew.
@@ -119,20 +124,18 @@ class Gateway:
         self._clock = clock
         self._operations = OperationTable.from_botocore()
         self._routes = Routes(settings.routes)
-        self._keystore = Keystore(
-            settings.keystore, settings.hmac_fetcher, runner, tokens=settings.hmac_fetcher_takes_token, shared=shared
-        )
+        self._keystore = make_keystore(settings, runner, ask, shared)
         self._signing_keys = SigningKeys()
+        bearers = make_bearers(settings.issuers, self._keystore, ask, clock)
         sessions = SessionKeys(settings.sts, Revocations(settings.revoked), clock) if settings.sts else None
-        resolvers = (sessions,) if sessions else ()
-        self._identifier = Identifier(settings, self._keystore, self._signing_keys, clock, resolvers)
-        self._tokens = (
-            TokenService(sessions, self._identifier, self._signing_keys, clock, settings.server_name)
-            if sessions
-            else None
-        )
+        resolvers = [resolver for resolver in (sessions, bearers) if resolver is not None]
+        self._identifier = Identifier(settings, self._keystore, self._signing_keys, clock, resolvers, bearers)
+        self._tokens: TokenService | None = None
+        if sessions is not None:
+            name = settings.server_name
+            self._tokens = TokenService(sessions, self._identifier, self._signing_keys, clock, name, bearers)
         self._explainer = Explainer(settings, self._keystore, clock)
-        self._authorizer = _authorizer(settings, runner, shared)
+        self._authorizer = _authorizer(settings, runner, shared, self._keystore)
         self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
         self._presign_uses.limit, self._presign_uses.shared = settings.max_presign_uses, shared
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock, shared)
@@ -246,14 +249,15 @@ class Gateway:
     async def _decide_form(self, case: Case, pending: PendingForm) -> Forward:
         bucket, form = pending.resource.bucket, pending.form
         claim = form.claim(self._clock())
-        identity, secret = of_key(claim.access_key), None
-        case.who = f"{claim.access_key} (unverified)"
+        identity = of_key(claim.access_key)
+        case.who = f"{told(claim.access_key)} (unverified)"
         if not self._settings.skip_signature_validation:
             known = await self._identifier.known(claim.access_key, claim.session_token)
-            identity, secret = known.identity, known.secret
-        upload = form.verify(secret, bucket, self._clock(), self._signing_keys)
-        if secret is not None:
-            case.who = claim.access_key
+            identity = known.identity
+            upload = known.check(lambda secret: form.verify(secret, bucket, self._clock(), self._signing_keys))
+            case.who = identity.shown
+        else:
+            upload = form.verify(None, bucket, self._clock(), self._signing_keys)
         case.key = upload.key
         refuse_path_like(upload.key, AddressingStyle.PATH)  # whatever the style: the key is no part of the URL
         target = object_in(pending.resource, upload.key)
@@ -265,7 +269,7 @@ class Gateway:
         if decision.credentials:
             pair = self._selected(decision.credentials)
         else:
-            pair = await self._credentials.get(route, claim.access_key, bucket)
+            pair = await self._credentials.get(route, identity.access_key, bucket)
         if not isinstance(pair, KeyPair):
             raise S3Error("NotImplemented", "POST forms need an HMAC key for the backend: an API key cannot sign them.")
         head = case.arrival.head
@@ -475,11 +479,16 @@ def _our_failure(request_id: str, error: Exception) -> S3Error:
     return S3Error.internal(f"{type(error).__name__} in the gateway")
 
 
-def _authorizer(settings: Settings, runner: CallableRunner, shared: SharedCache | None) -> Authorizer:
+def _authorizer(
+    settings: Settings, runner: CallableRunner, shared: SharedCache | None, keystore: Keystore
+) -> Authorizer:
     parts: list[Authorizer] = []
-    others = settings.validator is not None or settings.authorizer is not None
-    if settings.key_buckets or not others:
-        parts.append(KeyBuckets(settings.key_buckets, others=others))
+    grants = grants_of(settings.issuers)
+    others = settings.validator is not None or settings.authorizer is not None or grants is not None
+    if settings.key_buckets or settings.key_sources.file is not None or not others:
+        parts.append(KeyBuckets(settings.key_buckets, others=others, elsewhere=keystore.buckets_of))
+    if grants is not None:
+        parts.append(grants)
     if settings.validator is not None:
         parts.append(ValidatorAuthorizer(settings.validator, settings.validator_takes_request, runner, shared=shared))
     if settings.authorizer is not None:

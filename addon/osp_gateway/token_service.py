@@ -141,7 +141,7 @@ class TokenService:
                 raise StsError("MissingAuthenticationToken", "Request is missing Authentication Token")
             case.who = claim.access_key
             known = await self._identifier.known(claim.access_key, claim.session_token)
-            verify(claim, head, "/", known.secret, self._signing_keys)
+            known.check(lambda secret: verify(claim, head, "/", secret, self._signing_keys))
             session = self._session_keys.session(claim.access_key, claim.session_token)
         except S3Error as error:
             raise of_s3(error) from error

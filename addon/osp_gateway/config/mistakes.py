@@ -11,10 +11,13 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from osp_gateway.access.jwt.model import GrantModel, IssuerModel
+from osp_gateway.access.key_model import KeyModel
+from osp_gateway.access.key_sources import key_sources
 from osp_gateway.access.keys_model import PresignModel, RevokedModel
 from osp_gateway.access.sts.model import StsModel, mistakes_in, role_buckets
 from osp_gateway.callables import positional_parameters, required_keywords
-from osp_gateway.config.model import BucketModel, CredentialsModel, KeyModel, LimitsModel, ServerModel, speaks_tls
+from osp_gateway.config.model import BucketModel, CredentialsModel, LimitsModel, ServerModel, speaks_tls
 
 
 class ConfigError(Exception):
@@ -47,6 +50,8 @@ def follows(contradiction: str, wrong_fields: Sequence[str]) -> bool:
     about = {"hmac_keystore": "hmac_keystore", "validator": "hmac_keystore", "cert_path": "key_path"}
     about |= {"key_path": "cert_path", "https_port": "http_port", "client_certificates": "client_ca_path"}
     field = contradiction.partition(":")[0]
+    if field in ("hmac_keystore", "validator") and any(wrong.startswith(("jwt", "keys_")) for wrong in wrong_fields):
+        return True
     return any(wrong.startswith((field, about.get(field, field))) for wrong in wrong_fields)
 
 
@@ -107,11 +112,12 @@ _FIELDS: Final[Mapping[str, type[BaseModel]]] = {
     "sts": StsModel,
     "presign": PresignModel,
     "revoked_keys": RevokedModel,
+    "jwt": IssuerModel,
 }
 
 
 def _suggestion(location: Sequence[str | int]) -> str:
-    model = _FIELDS.get(str(location[0]), ServerModel)
+    model = GrantModel if "grants" in location[:-1] else _FIELDS.get(str(location[0]), ServerModel)
     close = difflib.get_close_matches(str(location[-1]), list(model.model_fields), n=1)
     return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(model.model_fields)}"
 
@@ -150,14 +156,20 @@ def contradictions(
         if key.access_key in seen:
             problems.append(f"hmac_keystore[{number}].access_key: listed before, expected each key once")
         seen.add(key.access_key)
-    if not model.hmac_keystore and hmac_fetcher is None and not model.skip_signature_validation:
+    sources, wrong_sources = key_sources(model.keys_env, model.keys_file, model.keys_url, model.keys_url_token)
+    problems += wrong_sources
+    elsewhere = sources or model.jwt
+    if not model.hmac_keystore and hmac_fetcher is None and not model.skip_signature_validation and not elsewhere:
         problems.append("hmac_keystore: no client keys: expected hmac_keystore or hmac_fetcher")
     if model.sts is not None:
         problems += mistakes_in(model.sts, frozenset(seen))
     if model.presign.max_uses is not None and model.max_presign_url_usage_attempts is not None:
         problems.append("max_presign_url_usage_attempts: the same as presign.max_uses, expected one of them")
-    listed = any(key.buckets for key in model.hmac_keystore) or any(role_buckets(model.sts).values())
-    if validator is None and not listed:
+    if model.jwt and model.skip_signature_validation:
+        problems.append("jwt: tokens are verified, expected skip_signature_validation to be off")
+    granted = model.keys_file is not None or any(issuer.grants for issuer in model.jwt)
+    granted = granted or any(role_buckets(model.sts).values())
+    if validator is None and not granted and not any(key.buckets for key in model.hmac_keystore):
         problems.append(
             "validator: missing: expected a validator, an authorizer, or `buckets` with the keys in hmac_keystore"
         )

@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AliasChoices, Field
 
+from osp_gateway.access.jwt.model import Issuers
+from osp_gateway.access.key_model import KeyModel
 from osp_gateway.access.keys_model import NO_PRESIGN, PresignModel, RevokedEntry
 from osp_gateway.access.sts.model import StsModel
 from osp_gateway.backends.routes import PayloadMode
@@ -32,15 +34,6 @@ class BucketModel(Model):
     bucket: BucketName | None = None
     verify: bool | Path | None = None
     payload: PayloadMode = "auto"
-
-
-class KeyModel(Model):
-    """One entry of `hmac_keystore`."""
-
-    access_key: Secret = Field(validation_alias=AliasChoices("access_key", "accessKey"))
-    secret_key: Secret = Field(validation_alias=AliasChoices("secret_key", "secretKey"))
-    session_token: Secret | None = None
-    buckets: tuple[str, ...] | None = None
 
 
 class CredentialsModel(Model):
@@ -101,6 +94,11 @@ class ServerModel(Model):
     sts: StsModel | None = None
     presign: PresignModel = NO_PRESIGN
     revoked_keys: tuple[RevokedEntry, ...] = ()
+    keys_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    keys_file: Path | None = None
+    keys_url: Annotated[str, Field(min_length=1)] | None = None
+    keys_url_token: Secret | None = None
+    jwt: Issuers = ()
 
 
 def speaks_tls(bucket: BucketModel) -> bool:

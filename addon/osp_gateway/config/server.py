@@ -59,6 +59,12 @@ class ProxyServerConfig:
         presign: dict with `max_lifetime` (seconds) and `max_uses` of presigned URLs.
         revoked_keys: patterns of access keys, role ARNs and temporary keys that are refused, or dicts with `key` and
             `issued_before` (a time): sessions that are older are refused.
+        keys_env: prefix of environment variables that hold `ACCESS_KEY:SECRET_KEY`; default none.
+        keys_file: .toml or .json file with client keys, read again when it changes.
+        keys_url: HTTP service that is asked for client keys that nothing else knows.
+        keys_url_token: bearer token for that service.
+        jwt: dict, or list of dicts, one per issuer whose JSON Web Tokens are believed: `issuer`, `audience`,
+            `algorithms`, one of `jwks_url`, `public_keys` and `secret`, and what its bearers may do, `grants`.
 
     Raises:
         ConfigError: with one line per mistake.
@@ -103,6 +109,11 @@ class ProxyServerConfig:
         sts: Mapping[str, Any] | None = None,
         presign: Mapping[str, Any] | None = None,
         revoked_keys: Sequence[str | Mapping[str, Any]] | None = None,
+        keys_env: str | None = None,
+        keys_file: str | os.PathLike[str] | None = None,
+        keys_url: str | None = None,
+        keys_url_token: str | None = None,
+        jwt: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         written = {
             "cos_map": without_none(cos_map),
@@ -136,6 +147,11 @@ class ProxyServerConfig:
             "sts": sts,
             "presign": presign,
             "revoked_keys": revoked_keys,
+            "keys_env": keys_env,
+            "keys_file": keys_file,
+            "keys_url": keys_url,
+            "keys_url_token": keys_url_token,
+            "jwt": [jwt] if isinstance(jwt, Mapping) else jwt,
         }
         callables = {
             "authorizer": (authorizer, 1, 1),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from osp_gateway.access.jwt.model import IssuerModel
+from osp_gateway.access.key_sources import KeySources, key_sources
 from osp_gateway.access.keys_model import revoked
 from osp_gateway.access.revocation import Revoked
 from osp_gateway.access.sts.model import make_sts, role_buckets
@@ -75,6 +77,8 @@ class Settings:
     sts: StsSettings | None
     max_presign_lifetime: int | None
     revoked: tuple[Revoked, ...]
+    key_sources: KeySources
+    issuers: tuple[IssuerModel, ...]
 
 
 def make_settings(
@@ -128,6 +132,8 @@ def make_settings(
         sts=None if model.sts is None else make_sts(model.sts),
         max_presign_lifetime=model.presign.max_lifetime,
         revoked=revoked(model.revoked_keys),
+        key_sources=key_sources(model.keys_env, model.keys_file, model.keys_url, model.keys_url_token)[0],
+        issuers=model.jwt,
     )
 
 

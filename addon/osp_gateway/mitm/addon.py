@@ -17,7 +17,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from osp_gateway import configfile
-from osp_gateway.backends.http_client import Urllib3Poster
+from osp_gateway.backends.http_client import Urllib3Asker, Urllib3Poster
 from osp_gateway.callables import CallableRunner, CallTimeout
 from osp_gateway.config import ConfigError, Settings
 from osp_gateway.gateway import Gateway
@@ -66,6 +66,7 @@ class OspAddon:
         self._running = False
         self._rolling_back = False
         self._subjects: WeakKeyDictionary[Client, tuple[ClientAuthority, str | None]] = WeakKeyDictionary()
+        self._ask = Urllib3Asker()
         self._desk = Desk(refuse=self._refuse)
         self._life = Life(self._desk, self._reload)
         self._admin = AdminServer(self._life.pages())
@@ -170,7 +171,7 @@ class OspAddon:
         """From the next request on. Raises `ConfigError`, and changes nothing, where a certificate cannot be used."""
         self._certificate = certificate_of(settings)
         shared = shared_cache(settings, anew=self._gateway is not None)
-        self._gateway = Gateway(settings, Urllib3Poster(), predecessor=self._gateway, shared=shared)
+        self._gateway = Gateway(settings, Urllib3Poster(), predecessor=self._gateway, shared=shared, ask=self._ask)
         self._close_shared(shared)
         if self._started is None:
             self._started = settings

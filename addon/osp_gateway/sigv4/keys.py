@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -17,6 +18,11 @@ MAX_SIGNING_KEYS: Final = 4096
 MAX_KEY_PAIRS: Final = 1024
 MAX_REGION_CHARS: Final = 64
 """Keys of longer regions are not kept: a client may name any region, and thousands of long ones would be held."""
+
+MAX_TOLD_CHARS: Final = 128
+"""The longest access key that AWS gives out."""
+_TOKEN: Final = re.compile(r"e[w-z0-9][A-Za-z0-9_=+/-]{8,}\.").search
+"""JSON in base64, and a full stop: as tokens begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +70,8 @@ class SigningKeys:
 def signature(signing_key: bytes, string_to_sign: str) -> str:
     """The hex signature of a string to sign."""
     return hmac.digest(signing_key, string_to_sign.encode("latin-1"), hashlib.sha256).hex()
+
+
+def told(access_key: str) -> str:
+    """An access key as logs and errors may tell it: clients put tokens in its place, and tokens are secrets."""
+    return "(a token)" if len(access_key) > MAX_TOLD_CHARS or _TOKEN(access_key) else access_key

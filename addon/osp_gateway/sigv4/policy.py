@@ -26,7 +26,7 @@ from osp_gateway.s3.head import is_broken, is_reserved
 from osp_gateway.sigv4.canonical import ALGORITHM, TERMINATOR
 from osp_gateway.sigv4.claim_parts import SERVICE
 from osp_gateway.sigv4.dates import MAX_EXPIRES_SECONDS, MAX_SKEW_SECONDS, parse_amz_date
-from osp_gateway.sigv4.keys import SigningKeys, signature
+from osp_gateway.sigv4.keys import SigningKeys, signature, told
 
 FILENAME: Final = "${filename}"
 BUCKET: Final = "bucket"
@@ -172,7 +172,7 @@ def verify(claim: FormClaim, secret_key: str, keys: SigningKeys) -> None:
             "SignatureDoesNotMatch",
             "The request signature we calculated does not match the signature you provided. "
             "Check your key and signing method.",
-            details={"AWSAccessKeyId": claim.access_key},
+            details={"AWSAccessKeyId": told(claim.access_key)},
         )
 
 

@@ -35,6 +35,7 @@ from osp_gateway.sigv4.dates import (
     parse_amz_date,
     refuse_skewed,
 )
+from osp_gateway.sigv4.keys import told
 from osp_gateway.sigv4.presigned import AUTH_PARAMETERS_LOWER as V4_PARAMETERS
 
 SCHEME: Final = "AWS"
@@ -222,7 +223,7 @@ def verify(claim: V2Claim, head: RequestHead, resource: Resource, query: tuple[P
             "The request signature we calculated does not match the signature you provided. "
             "Check your key and signing method.",
             reason=_why_not(query),
-            details={"AWSAccessKeyId": claim.access_key},
+            details={"AWSAccessKeyId": told(claim.access_key)},
         )
 
 

@@ -10,7 +10,7 @@ from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4 import canonical, sigv4a
 from osp_gateway.sigv4.chunk_signing import ChunkChain, HmacChain
 from osp_gateway.sigv4.claim_parts import Claim
-from osp_gateway.sigv4.keys import SigningKeys, signature
+from osp_gateway.sigv4.keys import SigningKeys, signature, told
 
 
 def verify(claim: Claim, head: RequestHead, canonical_path: str, secret_key: str, keys: SigningKeys) -> None:
@@ -31,7 +31,7 @@ def verify(claim: Claim, head: RequestHead, canonical_path: str, secret_key: str
             "SignatureDoesNotMatch",
             "The request signature we calculated does not match the signature you provided. "
             "Check your key and signing method.",
-            details={"AWSAccessKeyId": claim.access_key},
+            details={"AWSAccessKeyId": told(claim.access_key)},
         )
 
 
