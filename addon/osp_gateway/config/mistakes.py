@@ -162,7 +162,7 @@ def contradictions(
     if not model.hmac_keystore and hmac_fetcher is None and not model.skip_signature_validation and not elsewhere:
         problems.append("hmac_keystore: no client keys: expected hmac_keystore or hmac_fetcher")
     if model.sts is not None:
-        problems += mistakes_in(model.sts, frozenset(seen))
+        problems += mistakes_in(model.sts, frozenset(seen), verifies_tokens=bool(model.jwt))
     if model.presign.max_uses is not None and model.max_presign_url_usage_attempts is not None:
         problems.append("max_presign_url_usage_attempts: the same as presign.max_uses, expected one of them")
     if model.jwt and model.skip_signature_validation:

@@ -69,8 +69,8 @@ class StsModel(Model):
     max_duration: UserSeconds = DEFAULT_USER_SECONDS
 
 
-def mistakes_in(sts: StsModel, client_keys: frozenset[str]) -> Iterator[str]:
-    """Mistakes that no single field shows, a line for each."""
+def mistakes_in(sts: StsModel, client_keys: frozenset[str], *, verifies_tokens: bool) -> Iterator[str]:
+    """Mistakes that no single field shows, a line for each. `verifies_tokens`: there is a `jwt`."""
     if not sts.secret:
         yield "sts.secret: missing, session tokens are sealed with it: expected 32 characters or more"
     if sts.min_duration > sts.max_duration:
@@ -85,6 +85,8 @@ def mistakes_in(sts: StsModel, client_keys: frozenset[str]) -> Iterator[str]:
             yield f"{place}.external_id: without principals that would give it, expected both"
         if role.web_identity and (ISSUER not in role.web_identity or len(role.web_identity) < 2):
             yield f"{place}.web_identity: anybody whom an issuer knows, expected iss and a condition on another claim"
+        if role.web_identity and not verifies_tokens:
+            yield f"{place}.web_identity: nobody verifies the tokens, expected jwt"
         if role.max_duration < sts.min_duration:
             yield f"{place}.max_duration: expected no less than sts.min_duration"
 
