@@ -190,7 +190,7 @@ class TokenService:
         session = replace(
             session,
             tags=MappingProxyType({**inherited, **asked}),
-            transitive=parameters.transitive_tag_keys | inherited.keys(),
+            transitive=parameters.transitive_tag_keys | frozenset(inherited),
         )
         return self._role_answer(role, session)
 

@@ -33,6 +33,7 @@ STATUS: Final[Mapping[str, int]] = {
 """The HTTP status that goes with each code."""
 
 _OF_S3: Final[Mapping[str, tuple[str, str | None]]] = {
+    "AccessDenied": ("AccessDenied", None),
     "AuthorizationHeaderMalformed": ("IncompleteSignature", None),
     "ExpiredToken": ("ExpiredToken", "The security token included in the request is expired"),
     "InternalError": ("InternalFailure", None),

@@ -138,8 +138,17 @@ def test_the_same_token_under_another_secret_has_no_secret_key() -> None:
 
 @pytest.mark.parametrize(
     "access_key",
-    ["", "ASIAOSP", "ASIAOSP" + "A" * 15, "ASIAOSP" + "A" * 17, "ASIAOSP" + "a" * 16, "ASIAOSP" + "1" * 16]
-    + ["AKIAOSP" + "A" * 16, "ASIAOSP" + "A" * 16 + "\n", "client-fake-key"],
+    [
+        "",
+        "ASIAOSP",
+        "ASIAOSP" + "A" * 15,
+        "ASIAOSP" + "A" * 17,
+        "ASIAOSP" + "a" * 16,
+        "ASIAOSP" + "1" * 16,
+        "AKIAOSP" + "A" * 16,
+        "ASIAOSP" + "A" * 16 + "\n",
+        "client-fake-key",
+    ],
 )
 def test_other_access_keys_are_not_ours(access_key: str) -> None:
     assert not is_temporary(access_key)
