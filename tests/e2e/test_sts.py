@@ -20,6 +20,7 @@ from support.sts import FORM, ISSUER, JWT, READER, ROLES, SECRET, form, s3_clien
 from support.upstream import recording_upstream
 
 WRITER = ROLES + "writer"
+BRIEF = ROLES + "brief"
 DEPLOYER = ROLES + "deployer"
 STS = {
     "secret": SECRET,
@@ -27,6 +28,7 @@ STS = {
     "roles": {
         READER: {"principals": [CLIENT_KEY], "external_id": "fake-external-id"},
         WRITER: {"principals": [CLIENT_KEY], "tags": ["team"]},
+        BRIEF: {"principals": [CLIENT_KEY], "max_duration": 1},
         DEPLOYER: {"web_identity": {"iss": ISSUER, "sub": "alice"}},
     },
 }
@@ -34,7 +36,7 @@ VALIDATOR = f"""
 def validator(token, bucket, request):
     if token == {READER!r}:
         return request.operation in ("GetObject", "HeadObject", "ListObjectsV2")
-    return token in ({CLIENT_KEY!r}, {WRITER!r}, {DEPLOYER!r})
+    return token in ({CLIENT_KEY!r}, {WRITER!r}, {DEPLOYER!r}, {BRIEF!r})
 """
 
 
@@ -84,7 +86,7 @@ def test_assume_role_gives_a_key_with_the_roles_rights(sts, osp, direct, prefix)
 
 
 def test_tags_and_sizes_come_back(sts, osp):
-    tags = [{"Key": "team", "Value": "blue & green"}]
+    tags = [{"Key": "team", "Value": "blue green"}]
     answer = sts.assume_role(RoleArn=WRITER, RoleSessionName="me", Tags=tags, TransitiveTagKeys=["team"])
     assert 1 <= answer["PackedPolicySize"] <= 100
     assert s3_client(osp.url, answer["Credentials"]).list_buckets()["Buckets"][0]["Name"] == "demo"
@@ -107,7 +109,7 @@ def test_a_web_identity_is_exchanged_without_a_signature(osp):
         RoleArn=DEPLOYER, RoleSessionName="me", WebIdentityToken=web_token(time.time())
     )
     assert (answer["SubjectFromWebIdentityToken"], answer["Provider"], answer["Audience"]) == ("alice", ISSUER, "osp")
-    assert s3_client(osp.url, answer["Credentials"]).list_objects_v2(Bucket="demo")["KeyCount"] >= 0
+    assert not code(s3_client(osp.url, answer["Credentials"]).list_objects_v2, Bucket="demo")
     assert (
         code(
             sts.assume_role_with_web_identity,
@@ -138,7 +140,7 @@ def test_boto3_raises_what_sts_says(sts, parameters, expected):
 
 
 def test_a_key_ends(sts, osp):
-    credentials = sts.assume_role(RoleArn=WRITER, RoleSessionName="me", DurationSeconds=1)["Credentials"]
+    credentials = sts.assume_role(RoleArn=BRIEF, RoleSessionName="me")["Credentials"]
     s3 = s3_client(osp.url, credentials)
     while not (found := code(s3.list_objects_v2, Bucket="demo")):
         assert time.time() < credentials["Expiration"].timestamp() + 60

@@ -12,7 +12,7 @@ from osp_gateway.outcomes import Forward, PendingAction, Refusal, Reply
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.keys import KeyPair
 from support.heads import CLIENT, HOST, NOW, Clock, Validator, assert_botocore_agrees, presigned_head, signed_head
-from support.sts import FORM, ISSUER, READER, ROLES, SECRET, Said, StsBench, call_head, form, web_token
+from support.sts import FORM, ISSUER, JWT, READER, ROLES, SECRET, Said, StsBench, call_head, form, web_token
 
 OTHER = KeyPair("other-fake-key", "other-fake-secret")
 KEYS = [{"access_key": p.access_key, "secret_key": p.secret_key} for p in (CLIENT, OTHER)]
@@ -102,14 +102,7 @@ async def test_one_is_told_who_one_is() -> None:
 
 async def test_a_key_that_comes_with_a_web_token_is_no_user_of_that_name() -> None:
     """Its bearer is called like a client key: that key's rights are not the bearer's."""
-    jwt = {
-        "issuer": ISSUER,
-        "audience": "osp",
-        "algorithms": ["HS256"],
-        "secret": "x" * 32,
-        "bearer": "never",
-        "secret_key": "fake-key-of-bearers",
-    }
+    jwt = {**JWT, "secret": "x" * 32, "secret_key": "fake-key-of-bearers"}
     gateway = bench({READER: {"principals": ["*"]}}, jwt=jwt)
     token = web_token(secret="x" * 32, sub=CLIENT.access_key)
     pair = KeyPair("any-access-key", "fake-key-of-bearers", token)
@@ -312,8 +305,12 @@ async def test_a_body_of_a_get_is_not_looked_at() -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [(), (("content-type", "text/plain"),), (("content-type", "multipart/form-data; boundary=x"),)]
-    + [(("content-type", FORM), ("content-encoding", "gzip"))],
+    [
+        (),
+        (("content-type", "text/plain"),),
+        (("content-type", "multipart/form-data; boundary=x"),),
+        (("content-type", FORM), ("content-encoding", "gzip")),
+    ],
 )
 async def test_a_body_that_is_no_form_is_refused(headers: Any) -> None:
     body = form("GetCallerIdentity")
@@ -525,8 +522,6 @@ async def test_a_web_identity_is_exchanged_for_a_key() -> None:
 
 async def test_what_the_token_itself_would_be_granted_is_not_granted_to_the_session() -> None:
     """Grants look at the claims of a token: those of a session stand elsewhere."""
-    from support.sts import JWT
-
     jwt = {**JWT, "grants": [{"buckets": ["demo"], "actions": ["*"]}]}
     gateway = bench({READER: {**FEDERATED, "claims": ["iss", "sub"]}}, jwt=jwt, validator=None)
     said = await gateway.exchange(web_token())
@@ -637,12 +632,20 @@ async def test_a_session_policy_that_is_none_is_refused(policy: str, code: str) 
 async def test_what_narrows_a_session_narrows_those_that_it_opens() -> None:
     roles = {READER: {**TRUSTING, "policy": POLICY}, WRITER: {"principals": [READER]}}
     gateway = bench(roles)
+    gateway.gateway._identifier._resolvers[0]._policies_hold = True  # type: ignore[attr-defined]
     inline = json.dumps({**POLICY, "Id": "inline"})
     pair = (await gateway.assume(Policy=inline)).key
     child = (await gateway.assume(WRITER, pair, Policy=json.dumps({**POLICY, "Id": "child"}))).key
     for key, names in ((pair, ["inline", None]), (child, ["inline", "child", None])):
         identity = await policies_of(gateway, key)
         assert [json.loads(document).get("Id") for document in identity.policies] == names
+
+
+@pytest.mark.parametrize("parameters", [{}, {"Policy": json.dumps(POLICY)}])
+async def test_a_session_with_policies_is_good_for_nothing_where_nobody_evaluates_them(parameters: Any) -> None:
+    role = TRUSTING if parameters else {**TRUSTING, "policy": POLICY}
+    gateway = bench({READER: role})
+    assert await refused(gateway, (await gateway.assume(**parameters)).key) == "AccessDenied"
 
 
 async def policies_of(gateway: StsBench, pair: KeyPair) -> Any:
@@ -698,8 +701,6 @@ async def test_sessions_that_are_older_are_revoked_and_so_are_those_that_they_op
 
 
 async def test_bearers_are_revoked_by_issuer_and_name() -> None:
-    from support.sts import JWT
-
     for name, forwarded in ((f"{ISSUER}#alice", False), (f"{ISSUER}#bob", True), (f"{ISSUER}#*", False)):
         gateway = bench(jwt={**JWT, "secret_key": "fake-key-of-bearers"}, revoked_keys=[name])
         outcome = await use(gateway, KeyPair("any", "fake-key-of-bearers", web_token()))
