@@ -155,6 +155,7 @@ def test_revoked_keys_as_they_are_written() -> None:
     [
         "",
         7,
+        {},
         {"keys": "x"},
         {"issued_before": "yesterday"},
         {"issued_before": "2026-01-01T12:00:00"},

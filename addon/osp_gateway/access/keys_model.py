@@ -14,6 +14,8 @@ from osp_gateway.sigv4.dates import MAX_EXPIRES_SECONDS
 
 
 def _as_entry(value: object) -> object:
+    if value == {}:
+        raise ValueError("everything would be revoked, expected key or issued_before")
     return {"key": value} if isinstance(value, str) else value
 
 
