@@ -161,7 +161,9 @@ def _toml_fields() -> set[str]:
 
 
 def _expand(value: Any, place: str, problems: list[str]) -> Any:
-    """`${NAME}` in strings, from the environment."""
+    """`${NAME}` in strings, from the environment. In grants to tokens it is a claim, and stays."""
+    if place.startswith("jwt") and place.endswith(".grants"):
+        return value
     if isinstance(value, dict):
         return {name: _expand(inner, f"{place}.{name}", problems) for name, inner in value.items()}
     if isinstance(value, list):

@@ -40,11 +40,12 @@ def make_bearers(
     """Who verifies tokens, where any are believed. `clock` gives seconds since the epoch."""
     if not issuers:
         return None
-    verifier = TokenVerifier([_issuer(issuer, ask, clock) for issuer in issuers], clock)
+    verifier = TokenVerifier([make_issuer(issuer, ask, clock) for issuer in issuers], clock)
     return JwtBearers(issuers, verifier, keystore)
 
 
-def _issuer(model: IssuerModel, ask: Ask, clock: Callable[[], float]) -> Issuer:
+def make_issuer(model: IssuerModel, ask: Ask, clock: Callable[[], float]) -> Issuer:
+    """One issuer, with where its keys are. `clock` gives seconds since the epoch."""
     keys: KeySet = ListedKeys(model.listed_keys)
     if model.published is not None:
         keys = PublishedKeys(model.published, ask, clock)

@@ -12,6 +12,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from osp_gateway.asking import Ask, nobody_to_ask
 from osp_gateway.backends.iam import HttpReply
 from osp_gateway.callables import CallableRunner
 from osp_gateway.config import ProxyServerConfig
@@ -145,7 +146,15 @@ class Validator:
 class Bench:
     """A gateway over hand-made heads."""
 
-    def __init__(self, iam: Iam | None = None, *, clock: Clock | None = None, timeout: float = 30.0, **config: Any):
+    def __init__(
+        self,
+        iam: Iam | None = None,
+        *,
+        clock: Clock | None = None,
+        timeout: float = 30.0,
+        ask: Ask = nobody_to_ask,
+        **config: Any,
+    ):
         self.clock = clock or Clock()
         self.iam = iam or Iam()
         config.setdefault("cos_map", {"demo": STORE})
@@ -153,7 +162,7 @@ class Bench:
         config.setdefault("validator", Validator())
         self.validator = config["validator"]
         self.settings = ProxyServerConfig(**config).settings
-        self.gateway = Gateway(self.settings, self.iam, self.clock, CallableRunner(timeout))
+        self.gateway = Gateway(self.settings, self.iam, self.clock, CallableRunner(timeout), ask=ask)
 
     async def admit(self, head: RequestHead | None = None, **arrival: Any) -> Outcome:
         arrival = {"source": SOURCE, "tls": False, **arrival}
