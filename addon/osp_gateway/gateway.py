@@ -21,6 +21,7 @@ from osp_gateway.access.constraints import refuse_excess
 from osp_gateway.access.identity import of_key
 from osp_gateway.access.key_buckets import KeyBuckets
 from osp_gateway.access.keystore import Keystore
+from osp_gateway.access.policy import PolicyAuthorizer, SessionPolicies
 from osp_gateway.access.presign import PresignUses
 from osp_gateway.access.revocation import Revocations
 from osp_gateway.access.sts.body import SmallBody
@@ -135,7 +136,7 @@ class Gateway:
             name = settings.server_name
             self._tokens = TokenService(sessions, self._identifier, self._signing_keys, clock, name, bearers)
         self._explainer = Explainer(settings, self._keystore, clock)
-        self._authorizer = _authorizer(settings, runner, shared, self._keystore)
+        self._authorizer = _authorizer(settings, runner, shared, self._keystore, clock)
         self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
         self._presign_uses.limit, self._presign_uses.shared = settings.max_presign_uses, shared
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock, shared)
@@ -480,11 +481,16 @@ def _our_failure(request_id: str, error: Exception) -> S3Error:
 
 
 def _authorizer(
-    settings: Settings, runner: CallableRunner, shared: SharedCache | None, keystore: Keystore
+    settings: Settings,
+    runner: CallableRunner,
+    shared: SharedCache | None,
+    keystore: Keystore,
+    clock: Callable[[], float],
 ) -> Authorizer:
     parts: list[Authorizer] = []
     grants = grants_of(settings.issuers)
-    others = settings.validator is not None or settings.authorizer is not None or grants is not None
+    functions = settings.validator is not None or settings.authorizer is not None
+    others = functions or grants is not None or bool(settings.policies)
     if settings.key_buckets or settings.key_sources.file is not None or not others:
         parts.append(KeyBuckets(settings.key_buckets, others=others, elsewhere=keystore.buckets_of))
     if grants is not None:
@@ -493,7 +499,10 @@ def _authorizer(
         parts.append(ValidatorAuthorizer(settings.validator, settings.validator_takes_request, runner, shared=shared))
     if settings.authorizer is not None:
         parts.append(ValidatorAuthorizer(settings.authorizer, False, runner, alone=True, shared=shared))
-    return parts[0] if len(parts) == 1 else unanimous(*parts)
+    if settings.policies:
+        parts.append(PolicyAuthorizer(settings.policies, clock))
+    composed = parts[0] if len(parts) == 1 else unanimous(*parts)
+    return SessionPolicies(composed, clock)
 
 
 def _response_names(arrival: Arrival, resource: Resource, destination: Destination) -> ResponseNames:

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from urllib.parse import unquote
 
 from osp_gateway.access.identity import NOBODY, Identity
+from osp_gateway.s3 import encoding
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.s3.operations import COPY_SOURCE
 
@@ -77,7 +78,10 @@ class AccessRequest:
     def copy_source(self) -> str:
         """`bucket/key` that a copy reads, decoded and without its version; empty for what is no copy."""
         written = self.headers.get(COPY_SOURCE, "").partition("?")[0]
-        return unquote(written).removeprefix("/")
+        try:
+            return encoding.decode(written).decode().removeprefix("/")
+        except ValueError:
+            return unquote(written).removeprefix("/")  # such a request will be refused
 
 
 @dataclass(frozen=True, slots=True)

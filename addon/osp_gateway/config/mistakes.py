@@ -15,6 +15,7 @@ from osp_gateway.access.jwt.model import GrantModel, IssuerModel
 from osp_gateway.access.key_model import KeyModel
 from osp_gateway.access.key_sources import key_sources
 from osp_gateway.access.keys_model import PresignModel, RevokedModel
+from osp_gateway.access.policy.settings import read_policies
 from osp_gateway.access.sts.model import StsModel, mistakes_in, role_buckets
 from osp_gateway.callables import positional_parameters, required_keywords
 from osp_gateway.config.model import BucketModel, CredentialsModel, LimitsModel, ServerModel, speaks_tls
@@ -169,9 +170,12 @@ def contradictions(
         problems.append("jwt: tokens are verified, expected skip_signature_validation to be off")
     granted = model.keys_file is not None or any(issuer.grants for issuer in model.jwt)
     granted = granted or any(role_buckets(model.sts).values())
+    granted = granted or bool(model.policies)
+    problems += read_policies(model.policies)[1]
     if validator is None and not granted and not any(key.buckets for key in model.hmac_keystore):
         problems.append(
-            "validator: missing: expected a validator, an authorizer, or `buckets` with the keys in hmac_keystore"
+            "validator: missing: expected a validator, an authorizer, policies, or `buckets` with the keys in "
+            "hmac_keystore"
         )
     if (model.cert_path is None) != (model.key_path is None):
         missing = "key_path" if model.key_path is None else "cert_path"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, Field
 
@@ -90,6 +90,7 @@ class ServerModel(Model):
     client_certificates: Literal["required", "optional"] | None = None
     cache_url: Annotated[str, Field(pattern=r"^(redis|rediss|unix)://")] | None = None
     cache_secret: Annotated[str, Field(min_length=16)] | None = None
+    policies: tuple[Any, ...] = ()
     cache_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]+$")] = "osp"
     sts: StsModel | None = None
     presign: PresignModel = NO_PRESIGN

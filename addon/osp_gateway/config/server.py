@@ -65,6 +65,8 @@ class ProxyServerConfig:
         keys_url_token: bearer token for that service.
         jwt: dict, or list of dicts, one per issuer whose JSON Web Tokens are believed: `issuer`, `audience`,
             `algorithms`, one of `jwks_url`, `public_keys` and `secret`, and what its bearers may do, `grants`.
+        policies: list of IAM policy documents (dicts, or paths of JSON files), or of dicts with `principals` (patterns
+            of callers' names) and `document`; where there is a validator or an authorizer, too, all must allow.
 
     Raises:
         ConfigError: with one line per mistake.
@@ -114,6 +116,7 @@ class ProxyServerConfig:
         keys_url: str | None = None,
         keys_url_token: str | None = None,
         jwt: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        policies: Sequence[Any] | None = None,
     ) -> None:
         written = {
             "cos_map": without_none(cos_map),
@@ -152,6 +155,7 @@ class ProxyServerConfig:
             "keys_url": keys_url,
             "keys_url_token": keys_url_token,
             "jwt": [jwt] if isinstance(jwt, Mapping) else jwt,
+            "policies": policies,
         }
         callables = {
             "authorizer": (authorizer, 1, 1),

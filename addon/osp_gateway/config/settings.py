@@ -11,6 +11,8 @@ from typing import Any
 from osp_gateway.access.jwt.model import IssuerModel
 from osp_gateway.access.key_sources import KeySources, key_sources
 from osp_gateway.access.keys_model import revoked
+from osp_gateway.access.policy import Attached
+from osp_gateway.access.policy.settings import attached_policies
 from osp_gateway.access.revocation import Revoked
 from osp_gateway.access.sts.model import make_sts, role_buckets
 from osp_gateway.access.sts.roles import StsSettings
@@ -79,6 +81,7 @@ class Settings:
     revoked: tuple[Revoked, ...]
     key_sources: KeySources
     issuers: tuple[IssuerModel, ...]
+    policies: tuple[Attached, ...] = ()
 
 
 def make_settings(
@@ -134,6 +137,7 @@ def make_settings(
         revoked=revoked(model.revoked_keys),
         key_sources=key_sources(model.keys_env, model.keys_file, model.keys_url, model.keys_url_token)[0],
         issuers=model.jwt,
+        policies=attached_policies(model.policies),
     )
 
 

@@ -16,7 +16,7 @@ from osp_gateway.access.sts.roles import (
     MIN_SECONDS,
     Role,
     StsSettings,
-    policy_text,
+    role_policy,
 )
 from osp_gateway.fields import Model, not_a_bool
 
@@ -28,7 +28,7 @@ def _as_list(value: object) -> object:
 
 
 def _as_policy(value: object) -> object:
-    return None if value is None else policy_text(value)
+    return None if value is None else role_policy(value)
 
 
 Texts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_as_list)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from base64 import b32encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from osp_gateway.access.identity import Identity
 from osp_gateway.access.patterns import like
+from osp_gateway.access.policy import PolicyError, read_policy
 from osp_gateway.access.sts.errors import StsError
 
 MIN_SECONDS: Final = 900
@@ -107,7 +108,7 @@ class StsSettings:
 
 
 def session_policy(text: str) -> str:
-    """A session policy as it is kept: JSON without blanks.
+    """A policy that a caller narrows a session with, as it is kept: JSON without blanks.
 
     Raises:
         StsError: MalformedPolicyDocument or PackedPolicyTooLarge (400).
@@ -115,31 +116,24 @@ def session_policy(text: str) -> str:
     if len(text) > MAX_POLICY_CHARS:
         raise StsError("PackedPolicyTooLarge", f"A session policy has up to {MAX_POLICY_CHARS} characters.")
     try:
-        return policy_text(json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant))
-    except (ValueError, RecursionError):
-        raise StsError("MalformedPolicyDocument", "The session policy is not a policy document.") from None
+        read_policy(text, principals=False)
+    except PolicyError as error:
+        raise StsError("MalformedPolicyDocument", f"The session policy: {error.problems[0]}") from None
+    return json.dumps(json.loads(text), separators=(",", ":"))
 
 
-def policy_text(document: Any) -> str:
-    """The JSON of a policy document, of which the outermost form alone is looked at here.
+def role_policy(document: object) -> str:
+    """The policy of a role as it is kept: JSON without blanks.
 
     Raises:
-        ValueError: it has not even that.
+        ValueError: it is none, or has a mistake.
     """
-    if not isinstance(document, Mapping) or not document.get("Statement"):
-        raise ValueError("expected a policy document: an object with Version and Statement")
-    return json.dumps(document, separators=(",", ":"))
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is given twice")
-    return found
-
-
-def _no_constant(_: str) -> Any:
-    raise ValueError("a number that JSON does not have")
+    written = document if isinstance(document, str | Mapping) else ""
+    try:
+        read_policy(written, principals=False)
+    except PolicyError as error:
+        raise ValueError(error.problems[0]) from None
+    return json.dumps(json.loads(written) if isinstance(written, str) else written, separators=(",", ":"))
 
 
 def _texts(claim: Any) -> tuple[str, ...]:
