@@ -85,6 +85,19 @@ def test_assume_role_gives_a_key_with_the_roles_rights(sts, osp, direct, prefix)
     assert code(s3.delete_object, Bucket="demo", Key=f"{prefix}a") == "AccessDenied"
 
 
+def test_a_session_policy_narrows(sts, osp, direct, prefix):
+    statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::demo/{prefix}in/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    answer = sts.assume_role(RoleArn=WRITER, RoleSessionName="me", Policy=policy)
+    s3 = s3_client(osp.url, answer["Credentials"])
+    s3.put_object(Bucket="demo", Key=f"{prefix}in/a", Body=b"x")
+    assert code(s3.put_object, Bucket="demo", Key=f"{prefix}a", Body=b"x") == "AccessDenied"
+    assert code(s3.get_object, Bucket="demo", Key=f"{prefix}in/a") == "AccessDenied"
+    keys = [{"Key": f"{prefix}in/a"}]
+    assert code(s3.delete_objects, Bucket="demo", Delete={"Objects": keys}) == "AccessDenied"
+    assert direct.get_object(Bucket="demo", Key=f"{prefix}in/a")["Body"].read() == b"x"
+
+
 def test_tags_and_sizes_come_back(sts, osp):
     tags = [{"Key": "team", "Value": "blue green"}]
     answer = sts.assume_role(RoleArn=WRITER, RoleSessionName="me", Tags=tags, TransitiveTagKeys=["team"])

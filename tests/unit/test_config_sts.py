@@ -28,7 +28,7 @@ def problems(**config: Any) -> list[str]:
 
 
 def test_a_role_as_it_is_written() -> None:
-    policy = {"Version": "2012-10-17", "Statement": []} | {"Statement": [{"Effect": "Deny"}]}
+    policy = {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
     written = {
         "principals": "client-*",
         "web_identity": {"iss": ISSUER, "sub": ["a", "b"]},
@@ -45,7 +45,7 @@ def test_a_role_as_it_is_written() -> None:
     assert (role.principals, role.external_ids, role.max_seconds) == (("client-*",), ("Fake-Id",), 7200)
     assert role.web_identity == {"iss": (ISSUER,), "sub": ("a", "b")}
     assert (role.tags, role.claims) == (("team",), ("groups",))
-    assert role.policy == '{"Version":"2012-10-17","Statement":[{"Effect":"Deny"}]}'
+    assert role.policy == '{"Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}'
     assert found.key_buckets == {READER: ("demo",)}
     assert found.sts.account == "123456789012"
 
@@ -64,21 +64,33 @@ def test_the_secret_may_be_several_and_is_not_told() -> None:
         ({"secret": "short"}, "sts.secret[0]: "),
         ({"secret": []}, "sts.secret: missing"),
         ({"secret": SECRET, "role": {}}, "sts.role: unknown field, did you mean 'roles'?"),
-        ({"secret": SECRET, "roles": {"reader": TRUSTING}}, "sts.roles.reader: "),
+        ({"secret": SECRET, "roles": {"reader": TRUSTING}}, "sts.roles['reader']: "),
         ({"secret": SECRET, "roles": {READER: {}}}, f"sts.roles['{READER}']: nobody may take it on"),
         ({"secret": SECRET, "roles": {READER: {"principals": []}}}, f"sts.roles['{READER}']: nobody may take it on"),
-        ({"secret": SECRET, "roles": {READER: {**TRUSTING, "max_duration": 0}}}, f"sts.roles.{READER}.max_duration: "),
-        ({"secret": SECRET, "roles": {READER: {**TRUSTING, "max_duration": True}}}, f"sts.roles.{READER}.max_dur"),
-        ({"secret": SECRET, "roles": {READER: {**TRUSTING, "max_duration": 43_201}}}, f"sts.roles.{READER}.max_dur"),
+        (
+            {"secret": SECRET, "roles": {READER: {**TRUSTING, "max_duration": 0}}},
+            f"sts.roles['{READER}'].max_duration: ",
+        ),
+        ({"secret": SECRET, "roles": {READER: {**TRUSTING, "max_duration": True}}}, f"sts.roles['{READER}'].max_dur"),
+        ({"secret": SECRET, "roles": {READER: {**TRUSTING, "max_duration": 43_201}}}, f"sts.roles['{READER}'].max_dur"),
         ({"secret": SECRET, "roles": {READER: {**TRUSTING, "max_duration": 899}}}, f"sts.roles['{READER}'].max_dur"),
-        ({"secret": SECRET, "roles": {READER: {**TRUSTING, "external_id": ""}}}, f"sts.roles.{READER}.external_id"),
+        ({"secret": SECRET, "roles": {READER: {**TRUSTING, "external_id": ""}}}, f"sts.roles['{READER}'].external_id"),
         ({"secret": SECRET, "roles": {READER: {**TRUSTING, "external_id": []}}}, f"sts.roles['{READER}'].external_id"),
         ({"secret": SECRET, "roles": {READER: {**FEDERATED, "external_id": "ab"}}}, f"sts.roles['{READER}'].external"),
-        ({"secret": SECRET, "roles": {READER: {**TRUSTING, "policy": "{}"}}}, f"sts.roles.{READER}.policy: expected"),
-        ({"secret": SECRET, "roles": {READER: {**TRUSTING, "policy": {}}}}, f"sts.roles.{READER}.policy: expected"),
+        (
+            {"secret": SECRET, "roles": {READER: {**TRUSTING, "policy": "{}"}}},
+            f"sts.roles['{READER}'].policy: Statement: ",
+        ),
+        (
+            {"secret": SECRET, "roles": {READER: {**TRUSTING, "policy": {}}}},
+            f"sts.roles['{READER}'].policy: Statement: ",
+        ),
         ({"secret": SECRET, "roles": {READER: {"web_identity": {"sub": "a"}}}}, f"sts.roles['{READER}'].web_identity"),
         ({"secret": SECRET, "roles": {READER: {"web_identity": {"iss": "a"}}}}, f"sts.roles['{READER}'].web_identity"),
-        ({"secret": SECRET, "roles": {READER: {"web_identity": {"iss": "a", "sub": []}}}}, f"sts.roles.{READER}.web"),
+        (
+            {"secret": SECRET, "roles": {READER: {"web_identity": {"iss": "a", "sub": []}}}},
+            f"sts.roles['{READER}'].web",
+        ),
         ({"secret": SECRET, "account": "1"}, "sts.account: "),
         ({"secret": SECRET, "min_duration": 901}, "sts.min_duration: "),
         ({"secret": SECRET, "max_duration": 129_601}, "sts.max_duration: "),

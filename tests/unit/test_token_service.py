@@ -618,6 +618,7 @@ async def test_a_tag_that_goes_on_cannot_be_replaced() -> None:
         ("[]", "MalformedPolicyDocument"),
         ("{}", "MalformedPolicyDocument"),
         ('{"Statement": []}', "MalformedPolicyDocument"),
+        (json.dumps({**POLICY, "Statement": [{**POLICY["Statement"][0], "Efect": "x"}]}), "MalformedPolicyDocument"),
         ('{"Statement": NaN}', "MalformedPolicyDocument"),
         ('{"Statement": [1], "Statement": [2]}', "MalformedPolicyDocument"),
         ("[" * 2000, "MalformedPolicyDocument"),
@@ -632,7 +633,6 @@ async def test_a_session_policy_that_is_none_is_refused(policy: str, code: str) 
 async def test_what_narrows_a_session_narrows_those_that_it_opens() -> None:
     roles = {READER: {**TRUSTING, "policy": POLICY}, WRITER: {"principals": [READER]}}
     gateway = bench(roles)
-    gateway.gateway._identifier._resolvers[0]._policies_hold = True  # type: ignore[attr-defined]
     inline = json.dumps({**POLICY, "Id": "inline"})
     pair = (await gateway.assume(Policy=inline)).key
     child = (await gateway.assume(WRITER, pair, Policy=json.dumps({**POLICY, "Id": "child"}))).key
@@ -641,11 +641,89 @@ async def test_what_narrows_a_session_narrows_those_that_it_opens() -> None:
         assert [json.loads(document).get("Id") for document in identity.policies] == names
 
 
-@pytest.mark.parametrize("parameters", [{}, {"Policy": json.dumps(POLICY)}])
-async def test_a_session_with_policies_is_good_for_nothing_where_nobody_evaluates_them(parameters: Any) -> None:
-    role = TRUSTING if parameters else {**TRUSTING, "policy": POLICY}
-    gateway = bench({READER: role})
-    assert await refused(gateway, (await gateway.assume(**parameters)).key) == "AccessDenied"
+def allowing(*actions: str, resource: str = "arn:aws:s3:::*", effect: str = "Allow") -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": [{"Effect": effect, "Action": list(actions), "Resource": resource}]}
+
+
+async def does(gateway: StsBench, pair: KeyPair, method: str = "GET", target: str = "/demo/key") -> bool:
+    outcome = await gateway.admit(signed_head(method, target, pair=pair, now=gateway.clock.now))
+    if isinstance(outcome, Refusal):
+        assert outcome.error.code == "AccessDenied"
+    return isinstance(outcome, Forward)
+
+
+async def test_a_session_policy_narrows_what_the_role_may() -> None:
+    gateway = bench()
+    pair = (await gateway.assume(Policy=json.dumps(allowing("s3:GetObject", resource="arn:aws:s3:::demo/a*")))).key
+    assert await does(gateway, pair, "GET", "/demo/abc")
+    assert not await does(gateway, pair, "GET", "/demo/key")
+    assert not await does(gateway, pair, "PUT", "/demo/abc")
+    assert not await does(gateway, pair, "DELETE", "/demo/abc")
+    assert not await does(gateway, pair, "GET", "/demo")
+    assert await does(gateway, (await gateway.assume()).key, "PUT")
+
+
+async def test_no_session_policy_allows_what_the_role_may_not() -> None:
+    gateway = bench(validator=Validator(lambda request: request.operation == "GetObject"))
+    pair = (await gateway.assume(Policy=json.dumps(allowing("s3:*")))).key
+    assert await does(gateway, pair)
+    assert not await does(gateway, pair, "PUT")
+
+
+async def test_the_roles_own_policy_holds_whatever_the_caller_writes() -> None:
+    gateway = bench({READER: {**TRUSTING, "policy": allowing("s3:GetObject")}})
+    for parameters in ({}, {"Policy": json.dumps(allowing("s3:*"))}):
+        pair = (await gateway.assume(**parameters)).key
+        assert await does(gateway, pair)
+        assert not await does(gateway, pair, "PUT")
+    nothing = (await gateway.assume(Policy=json.dumps(allowing("s3:PutObject")))).key
+    assert not await does(gateway, nothing)
+    assert not await does(gateway, nothing, "PUT")
+
+
+async def test_the_policies_of_a_session_hold_for_the_roles_that_are_taken_on_from_it() -> None:
+    gateway = bench(
+        {READER: {**TRUSTING, "policy": allowing("s3:GetObject", "s3:PutObject")}, WRITER: {"principals": [READER]}}
+    )
+    free = (await gateway.assume(WRITER, (await gateway.assume()).key)).key
+    assert await does(gateway, free)
+    assert await does(gateway, free, "PUT")
+    assert not await does(gateway, free, "DELETE")
+    narrow = (await gateway.assume(Policy=json.dumps(allowing("s3:GetObject")))).key
+    widened = (await gateway.assume(WRITER, narrow, Policy=json.dumps(allowing("s3:*")))).key
+    assert await does(gateway, widened)
+    assert not await does(gateway, widened, "PUT")
+
+
+async def test_the_policy_of_a_role_is_the_one_that_it_has_now() -> None:
+    pair = (await bench().assume()).key
+    assert not await does(bench({READER: {**TRUSTING, "policy": allowing("s3:PutObject")}}), pair)
+
+
+async def test_a_policy_may_speak_of_the_sessions_tags_and_of_the_web_identity() -> None:
+    resource = "arn:aws:s3:::demo/${aws:PrincipalTag/team}/*"
+    gateway = bench({READER: {**TRUSTING, "tags": ["team"], "policy": allowing("s3:GetObject", resource=resource)}})
+    for team in ("blue", "red"):
+        pair = (await gateway.assume(**{"Tags.member.1.Key": "team", "Tags.member.1.Value": team})).key
+        assert await does(gateway, pair, "GET", "/demo/blue/x") is (team == "blue")
+    assert not await does(gateway, (await gateway.assume()).key, "GET", "/demo/blue/x")
+
+
+async def test_policies_are_for_roles_by_their_arn() -> None:
+    entry = {"principals": [READER], "document": allowing("s3:GetObject")}
+    gateway = bench({READER: TRUSTING, WRITER: TRUSTING}, validator=None, policies=[entry])
+    assert await does(gateway, (await gateway.assume(READER)).key)
+    assert not await does(gateway, (await gateway.assume(READER)).key, "PUT")
+    assert not await does(gateway, (await gateway.assume(WRITER)).key)
+
+
+async def test_a_role_that_is_called_like_a_user_is_not_that_user() -> None:
+    """`aws:username`, and the names that policies are for, are a role's whole ARN."""
+    role = ROLES + CLIENT.access_key
+    entry = {"principals": [CLIENT.access_key], "document": allowing("s3:*")}
+    gateway = bench({role: TRUSTING}, validator=None, policies=[entry])
+    assert await does(gateway, CLIENT)
+    assert not await does(gateway, (await gateway.assume(role)).key)
 
 
 async def policies_of(gateway: StsBench, pair: KeyPair) -> Any:

@@ -98,13 +98,15 @@ def _place(location: Sequence[str | int]) -> str:
     for depth, part in enumerate(location):
         if isinstance(part, int):
             text += f"[{part}]"
-        elif depth == 1 and location[0] in ("cos_map", "backend_credentials"):
+        elif tuple(location[:depth]) in _NAMED:
             text += f"[{part!r}]"
         elif part != "[key]":
             text += f".{part}" if text else part
     return text
 
 
+_NAMED: Final = frozenset({("cos_map",), ("backend_credentials",), ("sts", "roles")})
+"""What holds entries under names of the operator's choice."""
 _FIELDS: Final[Mapping[str, type[BaseModel]]] = {
     "cos_map": BucketModel,
     "hmac_keystore": KeyModel,
