@@ -12,6 +12,7 @@ from cachetools import LRUCache
 from osp_gateway.access.identity import Identity, frozen
 from osp_gateway.access.revocation import Revocations
 from osp_gateway.access.sts.answers import TemporaryKey
+from osp_gateway.access.sts.errors import StsError
 from osp_gateway.access.sts.roles import StsSettings
 from osp_gateway.access.sts.tokens import Sealer, Session, TokenError, is_temporary
 from osp_gateway.identifying import Known
@@ -52,7 +53,15 @@ class SessionKeys:
         return self._valid(access_key, session_token)[0] if is_temporary(access_key) else None
 
     def seal(self, session: Session) -> TemporaryKey:
-        """A temporary key for a session; see `Sealer.seal`."""
+        """A temporary key for a session.
+
+        Raises:
+            StsError: AccessDenied (403) where it would be revoked as soon as it was there; see `Sealer.seal`.
+        """
+        try:
+            self._revocations.refuse_session((*session.lineage, *session.roles), session.issued_at)
+        except S3Error as error:
+            raise StsError("AccessDenied", "Access denied", reason=error.reason) from error
         return self._sealer.seal(session)
 
     def _valid(self, access_key: str, session_token: str | None) -> _Opened:

@@ -206,7 +206,8 @@ class TokenService:
             )
         kept = {name: identity.claims[name] for name in role.claims if name in identity.claims}
         session = self._role_session(parameters, role, None)
-        session = replace(session, claims=kept, policies=(*identity.policies, *session.policies))
+        policies = (*identity.policies, *session.policies)
+        session = replace(session, claims=kept, policies=policies, lineage=(identity.access_key,))
         named: dict[str, str | Elements] = {
             "SubjectFromWebIdentityToken": str(identity.claims.get("sub", identity.name))
         }

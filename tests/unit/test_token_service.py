@@ -762,6 +762,20 @@ async def test_a_session_is_revoked_by_its_own_key_by_its_parents_and_by_its_rol
         assert isinstance(await use(later, CLIENT), Forward)
 
 
+async def test_a_revoked_web_identity_gets_no_key_and_loses_those_that_it_has() -> None:
+    roles = {READER: FEDERATED}
+    pair = (await bench(roles).exchange(web_token())).key
+    for name, revoked in ((f"{ISSUER}#alice", True), (f"{ISSUER}#team-blue", False), (f"{ISSUER}#*", True)):
+        later = bench(roles, revoked_keys=[name])
+        assert isinstance(await use(later, pair), Refusal) is revoked
+        assert (await later.exchange(web_token())).code == ("AccessDenied" if revoked else "")
+
+
+async def test_a_revoked_role_is_not_taken_on() -> None:
+    assert (await bench(revoked_keys=[READER]).assume()).code == "AccessDenied"
+    assert (await bench(revoked_keys=[{"key": READER, "issued_before": "2026-01-01T11:59:59Z"}]).assume()).code == ""
+
+
 async def test_sessions_that_are_older_are_revoked_and_so_are_those_that_they_opened_since() -> None:
     roles = {READER: TRUSTING, WRITER: {"principals": [READER]}}
     gateway = bench(roles, clock=Clock())

@@ -45,10 +45,11 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+\Z").match
 class Session:
     """What a temporary key stands for.
 
-    `principal` is the client key or the role whose rights it has, and whose policies hold; `roles` are all the roles on
-    the way there, outermost last, and `lineage` all the access keys, from the client's own on: what one of them loses
-    is lost. `policies` are documents (JSON), each of which narrows; `tags` are the session's, `transitive` the keys of
-    those that go on to further sessions. Times are whole seconds since the epoch.
+    `principal` is the client key or the role whose rights it has, and whose policies hold. `roles` are all the roles on
+    the way there, outermost last, and `lineage` all the access keys, from the client's own on (of a web identity, what
+    stands for one): what one of them loses is lost. `policies` are documents (JSON), each of which narrows; `tags` are
+    the session's, `transitive` the keys of those that go on to further sessions. Times are whole seconds since the
+    epoch.
     """
 
     principal: str
@@ -176,9 +177,8 @@ def _pack(session: Session) -> bytes:
 
 def _unpack(packed: bytes) -> Session:
     # Nobody without the secret has made it, but a bound costs nothing.
-    text = zlib.decompressobj().decompress(packed, MAX_SESSION_OCTETS)
     try:
-        written = json.loads(text)
+        written = json.loads(zlib.decompressobj().decompress(packed, MAX_SESSION_OCTETS))
         return Session(
             principal=written["p"],
             session_name=written.get("n", ""),
@@ -191,7 +191,7 @@ def _unpack(packed: bytes) -> Session:
             tags=written.get("t", NO_CLAIMS),
             transitive=frozenset(written.get("x", ())),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, zlib.error):
         raise TokenError from None
 
 
