@@ -12,10 +12,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from support.certificates import certificate
+from support.http2 import http2
 from support.processes import BIN, CLIENT_KEY, CLIENT_SECRET, config_for, gateway
 from support.raw import ask
 from support.serving import HERE, Gate, configuration, serving
-from support.signing import Raw
+from support.signing import Raw, signed
 from support.sts import FORM, ISSUER, JWT, READER, ROLES, SECRET, form, s3_client, sts_client, web_token
 from support.upstream import recording_upstream
 
@@ -294,6 +296,25 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told_so(osp):
     body = form("GetCallerIdentity")
     answer = call(osp, body, ("Expect", "100-continue"))
     assert answer.status in (100, 403)
+
+
+def test_calls_over_tls_and_http2_on_one_connection_with_other_requests(store, tmp_path):
+    cert = certificate(tmp_path, "localhost", "127.0.0.1")
+    files = f"cert_path={str(cert.chain)!r}, key_path={str(cert.key)!r}, "
+    text = config(store).replace("jwt=", f"{files}jwt=", 1)
+    with gateway(tmp_path / "tls", text) as running:
+        port = running.ports[0]
+        with http2(port, cert.client_context(["h2", "http/1.1"])) as client:
+            body = form("GetCallerIdentity")
+            for _ in range(3):
+                answer = client.ask(signed(port, "POST", "/", body, (("Content-Type", FORM),), service="sts"))
+                assert answer.status == 200
+                assert f"user/{CLIENT_KEY}".encode() in answer.body
+                refused = client.ask(signed(port, "POST", "/", body, (("Content-Type", FORM),), secret="wrong"))
+                assert refused.status == 400  # it is for S3, too
+                assert client.ask(signed(port, "GET", "/demo?list-type=2")).status == 200
+            huge = form("AssumeRole") + b"&Policy=" + b"x" * 70_000
+            assert client.ask(signed(port, "POST", "/", huge, (("Content-Type", FORM),), service="sts")).status == 413
 
 
 def test_no_secret_stays_with_a_flow(osp, store, tmp_path):

@@ -46,7 +46,7 @@ class Session:
     """What a temporary key stands for.
 
     `principal` is the client key or the role whose rights it has, and whose policies hold. `roles` are all the roles on
-    the way there, outermost last, and `lineage` all the access keys, from the client's own on (of a web identity, what
+    the way there, in their order, and `lineage` all the access keys, from the client's own on (of a web identity, what
     stands for one): what one of them loses is lost. `policies` are documents (JSON), each of which narrows; `tags` are
     the session's, `transitive` the keys of those that go on to further sessions. Times are whole seconds since the
     epoch.
