@@ -25,6 +25,9 @@ from osp_gateway.access.keystore import Keystore
 from osp_gateway.access.opa import OpaAuthorizer
 from osp_gateway.access.policy import PolicyAuthorizer, SessionPolicies
 from osp_gateway.access.presign import PresignUses
+from osp_gateway.access.revocation import Revocations
+from osp_gateway.access.sts.body import SmallBody
+from osp_gateway.access.sts.errors import of_s3
 from osp_gateway.access.validator import ValidatorAuthorizer
 from osp_gateway.asking import Ask, nobody_to_ask
 from osp_gateway.backends.batches import written_plan
@@ -59,6 +62,7 @@ from osp_gateway.outcomes import (
     Batch,
     Forward,
     Outcome,
+    PendingAction,
     PendingForm,
     Refusal,
     Reply,
@@ -80,6 +84,7 @@ from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable, is_form
 from osp_gateway.s3.xml import bucket_list
+from osp_gateway.session_keys import SessionKeys
 from osp_gateway.sharing import SharedCache
 from osp_gateway.sigv4.chunk_signing import ChunkChain
 from osp_gateway.sigv4.dates import iso_time
@@ -87,6 +92,7 @@ from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys, told
 from osp_gateway.sigv4.verify import chunk_chain
 from osp_gateway.tallies import CacheTally, Tallies
+from osp_gateway.token_service import TokenService, is_call
 
 log = logging.getLogger(__name__)
 
@@ -129,12 +135,17 @@ class Gateway:
         self._keystore = make_keystore(settings, runner, ask, shared, tallies.cache("client_secrets"))
         self._signing_keys = SigningKeys()
         bearers = make_bearers(settings.issuers, self._keystore, ask, clock)
-        resolvers = [bearers] if bearers is not None else []
+        sessions = SessionKeys(settings.sts, Revocations(settings.revoked), clock) if settings.sts else None
+        resolvers = [resolver for resolver in (sessions, bearers) if resolver is not None]
         self._identifier = Identifier(settings, self._keystore, self._signing_keys, clock, resolvers, bearers)
+        self._tokens: TokenService | None = None
+        if sessions is not None:
+            name = settings.server_name
+            self._tokens = TokenService(sessions, self._identifier, self._signing_keys, clock, name, bearers)
         self._explainer = Explainer(settings, self._keystore, clock)
         self._authorizer = _authorizer(settings, runner, shared, clock, ask, tallies.cache("decisions"), self._keystore)
         self._presign_uses: PresignUses = predecessor._presign_uses if predecessor else PresignUses(None)
-        self._presign_uses.limit = settings.max_presign_uses
+        self._presign_uses.limit, self._presign_uses.shared = settings.max_presign_uses, shared
         self._credentials = BackendCredentials(settings.bucket_creds_fetcher, runner, clock, shared, tallies)
         self._iam = IamTokens(post, settings.iam_url, tallies=tallies)
         self._regions = Regions()
@@ -174,6 +185,8 @@ class Gateway:
             case.operation = POST_OBJECT
             form = PostForm.of_head(head)
             return PendingForm(case.verdict(False, "its fields are not known yet"), case.arrival, resource, form)
+        if self._tokens is not None and is_call(head, resource, query):
+            return PendingAction(case.verdict(False, "its body is not known yet"), case.arrival, SmallBody())
         identified = await self._identifier.identify(case, resource, query)
         operation = self._name(case, resource, identified)
         if operation.name == "ListBuckets" and self._routes.catch_all is None:
@@ -192,7 +205,7 @@ class Gateway:
         decision = await self._authorize(case, request)
         refuse_excess(decision.constraints, head, identified.payload_hash)
         source = await self._copy_source(case, identified, operation, route)
-        self._count_presigned_use(identified)
+        await self._count_presigned_use(identified)
         destination = self._regions.place(
             self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
         )
@@ -250,7 +263,7 @@ class Gateway:
             known = await self._identifier.known(claim.access_key, claim.session_token)
             identity = known.identity
             upload = known.check(lambda secret: form.verify(secret, bucket, self._clock(), self._signing_keys))
-            case.who = identity.name
+            case.who = identity.shown
         else:
             upload = form.verify(None, bucket, self._clock(), self._signing_keys)
         case.key = upload.key
@@ -280,6 +293,17 @@ class Gateway:
             operation=POST_OBJECT,
             names=_response_names(case.arrival, target, destination),
         )
+
+    async def admit_action(self, pending: PendingAction) -> Reply | Refusal:
+        """The second step for a call of the token service, to be asked once its body is complete. Never raises."""
+        case = Case(pending.arrival, pending.verdict.request_id, time.perf_counter_ns())
+        try:
+            assert self._tokens is not None
+            return await self._tokens.answer(case, pending)
+        except S3Error as error:
+            return self.refusal(case, error)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in our code is a refusal
+            return self.refusal(case, of_s3(_our_failure(case.request_id, error)))
 
     def learn_region(self, destination: Destination, region: str) -> Destination | None:
         """Take what a backend said about the region of a bucket; see `Regions.learn`."""
@@ -401,16 +425,16 @@ class Gateway:
             decision = await self._authorizer(request)
             if decision.allowed:
                 allowed.append(name)
-        self._count_presigned_use(identified)
+        await self._count_presigned_use(identified)
         case.upstream = "answered here"
         verdict = case.verdict(True, f"allowed to see {len(allowed)} of {len(self._routes.names)} buckets")
         body = bucket_list(allowed, identified.token, iso_time(self._started_at))
         headers = own_headers(self._settings.server_name, verdict.request_id, len(body))
         return Reply(verdict, 200, headers, body)
 
-    def _count_presigned_use(self, identified: Identified) -> None:
+    async def _count_presigned_use(self, identified: Identified) -> None:
         if identified.presigned is not None:
-            self._presign_uses.count(*identified.presigned, self._clock())
+            await self._presign_uses.count(*identified.presigned, self._clock())
 
     # 6 credentials, 8 sign
 

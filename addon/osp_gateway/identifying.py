@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from osp_gateway.access.identity import NOBODY, Identity, of_key
 from osp_gateway.access.keystore import Keystore
+from osp_gateway.access.revocation import Revocations
 from osp_gateway.case import Case
 from osp_gateway.config import Settings
 from osp_gateway.questions import NOTHING
@@ -30,7 +31,7 @@ from osp_gateway.sigv4.dates import parse_amz_date
 from osp_gateway.sigv4.keys import SigningKeys, told
 from osp_gateway.sigv4.presigned import hoisted_headers, without_authentication
 from osp_gateway.sigv4.sigv2 import V2Claim
-from osp_gateway.sigv4.verify import verify
+from osp_gateway.sigv4.verify import signed_content, verify
 
 MAX_CHECKED_CHARS: Final = 1024
 """Of unknown keys that are verified all the same. What is derived for a key is kept for a while, and so is the key."""
@@ -88,7 +89,7 @@ class Identified:
     secret: str | None = field(default=None, repr=False)
     anonymous: bool = False
     presigned: tuple[str, float] | None = field(default=None, repr=False)
-    """A presigned URL's signature, and when it expires in seconds since the epoch."""
+    """What tells a presigned URL from others, and when it expires in seconds since the epoch."""
 
     @property
     def token(self) -> str:
@@ -115,6 +116,7 @@ class Identifier:
         self._signing_keys = signing_keys
         self._clock = clock
         self._resolvers = tuple(resolvers)
+        self._revocations = Revocations(settings.revoked)
 
     async def known(self, access_key: str, session_token: str | None) -> Known:
         """Whom a key stands for; for a plain key that nobody has, or another session token, its `problem` says so.
@@ -122,9 +124,11 @@ class Identifier:
         Raises:
             S3Error: InvalidToken (400), ExpiredToken (400), AccessDenied (403), ServiceUnavailable (503).
         """
+        self._revocations.refuse_key(access_key)
         for resolver in self._resolvers:
             found = await resolver.resolve(access_key, session_token)
             if found is not None:
+                self._revocations.refuse_key(found.identity.access_key)
                 return found
         try:
             return Known(of_key(access_key), await self._keystore.secret(access_key, session_token))
@@ -149,6 +153,7 @@ class Identifier:
                 query = sigv2.without_authentication(query)
             return self._nobody(case, query)
         if self._bearers is not None and (identity := await self._bearers.bearer(head, query, tls=case.arrival.tls)):
+            self._revocations.refuse_key(identity.access_key)
             case.who = identity.name
             return Identified(identity, None, query, NOTHING, head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD)
         if self._settings.allow_sigv2 and (old := sigv2.read(head, query, self._clock())) is not None:
@@ -159,8 +164,12 @@ class Identifier:
         case.who = told(claim.access_key)
         known = await self.known(claim.access_key, claim.session_token)
         known.check(lambda secret: verify(claim, head, resource.canonical_path, secret, self._signing_keys))
-        case.who = known.identity.name
-        return _identified(known.identity, claim, query, claim.payload_hash, known.secret)
+        case.who = known.identity.shown
+        identified = _identified(known.identity, claim, query, claim.payload_hash, known.secret)
+        if identified.presigned is not None and claim.expires is not None:
+            name = signed_content(claim, head, resource.canonical_path)
+            identified.presigned = name, self._end(known.identity, identified.presigned[1], claim.expires)
+        return identified
 
     async def _identify_v2(self, case: Case, resource: Resource, query: tuple[Pair, ...], claim: V2Claim) -> Identified:
         """Signature V2, which says nothing of the body but its Content-MD5."""
@@ -168,13 +177,32 @@ class Identifier:
         case.who = told(claim.access_key)
         known = await self.known(claim.access_key, claim.session_token)
         known.check(lambda secret: sigv2.verify(claim, head, resource, query, secret))
-        case.who = known.identity.name
+        case.who = known.identity.shown
         payload_hash = head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD
         plain = sigv2.without_authentication(query) if claim.expires_at is not None else query
         identified = Identified(known.identity, None, plain, NOTHING, payload_hash)
         if claim.expires_at is not None:
-            identified.presigned = claim.signature, claim.expires_at
+            left = claim.expires_at - self._clock()
+            identified.presigned = claim.signature, self._end(known.identity, claim.expires_at, left)
         return identified
+
+    def _end(self, identity: Identity, expires_at: float, lifetime: float) -> float:
+        """When a presigned URL ends, in seconds since the epoch: not later than the key that it was made with.
+
+        Args:
+            identity: whose key that is.
+            expires_at: when the URL itself ends.
+            lifetime: for how many seconds it was made; of Version 2, which does not tell, the seconds that are left.
+
+        Raises:
+            S3Error: AuthorizationQueryParametersError (400) where it was made for longer than is allowed here.
+        """
+        most = self._settings.max_presign_lifetime
+        if most is not None and lifetime > most:
+            raise S3Error(
+                "AuthorizationQueryParametersError", f"Presigned URLs must not live longer than {most} seconds here."
+            )
+        return expires_at if identity.expires_at is None else min(expires_at, identity.expires_at)
 
     def _nobody(self, case: Case, query: tuple[Pair, ...]) -> Identified:
         """An unsigned request: refused, unless the operator lets the validator judge such requests."""

@@ -77,6 +77,10 @@ class JwtBearers:
             )
         return identity
 
+    async def __call__(self, token: str, /) -> Identity:
+        """Whom a token stands for that is exchanged for a temporary key; see `WebIdentityVerifier`."""
+        return self._nobodys_key(await self._identity(token))
+
     def _nobodys_key(self, identity: Identity) -> Identity:
         """The identity, where its name is not a listed access key's: policies go by names."""
         if self._keystore.listed(identity.name) is not None:

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from osp_gateway.access.authorizer import AccessRequest
+from osp_gateway.access.sts.body import SmallBody
 from osp_gateway.backends.bodies import BodyPlan, BodyRecipe
 from osp_gateway.backends.responses import ResponseNames
 from osp_gateway.backends.routes import Destination, Endpoint
@@ -124,12 +125,13 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The gateway's own answer."""
+    """The gateway's own answer. `shown` is what people may see of its body, where that is not all of it."""
 
     verdict: Verdict
     status: int
     headers: tuple[Header, ...]
     body: bytes = field(repr=False)
+    shown: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,19 @@ class PendingForm:
     form: PostForm = field(repr=False)
 
 
-Outcome = Forward | Reply | Refusal | PendingForm
+@dataclass(frozen=True, slots=True)
+class PendingAction:
+    """A call of the token service, whose parameters and signature are known with its body.
+
+    That goes to `body.feed`; once it is complete, or too long, `Gateway.admit_action` is to be asked.
+    """
+
+    verdict: Verdict
+    arrival: Arrival
+    body: SmallBody = field(repr=False)
+
+
+Outcome = Forward | Reply | Refusal | PendingForm | PendingAction
 
 
 def refuse(verdict: Verdict, error: S3Error, head: RequestHead, server_name: str) -> Refusal:

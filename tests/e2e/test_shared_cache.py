@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from support.redis_server import Redis, redis_server
 from support.serving import HERE, Gate, configuration, serving
 from support.upstream import recording_upstream
 
@@ -22,53 +19,9 @@ def note(what):
 """
 
 
-@pytest.fixture(scope="module")
-def redis_server():
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found is None:
-        if os.environ.get("OSP_REQUIRE_REDIS"):
-            pytest.fail("redis-server is not installed (Debian: apt-get install redis-server)")
-        pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
-    return found
-
-
-class Redis:
-    """A server on a Unix socket, which no other test can meet."""
-
-    def __init__(self, program, folder):
-        self.program, self.folder = program, folder
-        self.path = folder / "s"
-        self.process = None
-
-    def start(self):
-        arguments = ["--port", "0", "--unixsocket", str(self.path), "--save", "", "--dir", str(self.folder)]
-        self.process = subprocess.Popen([self.program, *arguments], stdout=subprocess.DEVNULL)
-        while self.process.poll() is None:
-            with socket.socket(socket.AF_UNIX) as probe:
-                if probe.connect_ex(str(self.path)) == 0:
-                    return
-        raise AssertionError(f"redis-server ended with {self.process.returncode}")
-
-    def stop(self):
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-        if self.process is not None:
-            self.process.wait()
-
-    def octets(self):
-        """All that it holds, as it would go over the network."""
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(self.path))
-            client.sendall(
-                b"EVAL \"local r={} for _,k in ipairs(redis.call('KEYS','*')) do r[#r+1]=k "
-                b"r[#r+1]=redis.call('GET',k) end return r\" 0\r\nQUIT\r\n"
-            )
-            return b"".join(iter(lambda: client.recv(65536), b""))
-
-
 @pytest.fixture
-def redis(redis_server, tmp_path_factory):
-    server = Redis(redis_server, tmp_path_factory.mktemp("r"))
+def redis(tmp_path_factory):
+    server = Redis(redis_server(), tmp_path_factory.mktemp("r"))
     server.start()
     yield server
     server.stop()

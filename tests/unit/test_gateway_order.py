@@ -296,3 +296,28 @@ async def test_signed_requests_are_not_counted() -> None:
     bench = Bench(max_presign_url_usage_attempts=1)
     for _ in range(3):
         await bench.forward()
+
+
+@pytest.mark.parametrize(("expires", "allowed"), [(1, True), (300, True), (301, False), (604_800, False)])
+async def test_a_presigned_url_lives_no_longer_than_it_may(expires: int, allowed: bool) -> None:
+    outcome = await Bench(presign={"max_lifetime": 300}).admit(presigned_head(expires=expires))
+    assert isinstance(outcome, Forward if allowed else Refusal)
+    if isinstance(outcome, Refusal):
+        assert (outcome.error.code, outcome.error.status) == ("AuthorizationQueryParametersError", 400)
+
+
+async def test_a_longest_life_is_for_presigned_urls_only() -> None:
+    assert isinstance(await Bench(presign={"max_lifetime": 1}).admit(signed_head()), Forward)
+
+
+@pytest.mark.parametrize("revoked", [["client-fake-key"], ["client-*"], ["other", {"key": "*key"}]])
+async def test_a_revoked_key_is_nobodys(revoked: Any) -> None:
+    bench = Bench(revoked_keys=revoked)
+    for head in (signed_head(), presigned_head()):
+        assert (await bench.refusal(head)).error.code == "InvalidAccessKeyId"
+    assert not bench.validator.asked
+
+
+@pytest.mark.parametrize("revoked", [["Client-Fake-Key"], ["client"], ["client-fake-key?"], ["client.fake.key"], []])
+async def test_other_keys_are_not_revoked(revoked: Any) -> None:
+    assert isinstance(await Bench(revoked_keys=revoked).admit(signed_head()), Forward)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from osp_gateway.outcomes import Forward
 from osp_gateway.s3.errors import S3Error
@@ -21,6 +22,7 @@ from support.heads import BACKEND, CLIENT, NOW, STORE, Bench, signed_head
 
 PAYLOAD = "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"
 TRAILER = f"{PAYLOAD}-TRAILER"
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 def presigned(**written: object) -> RequestHead:
@@ -116,6 +118,18 @@ async def test_a_url_may_be_used_as_often_as_is_configured_whatever_its_algorith
     head = presigned()
     await bench.forward(head)
     assert (await bench.refusal(head)).error.code == "AccessDenied"
+
+
+async def test_a_second_signature_made_of_the_first_does_not_make_a_second_url() -> None:
+    """ECDSA signatures are malleable: of (r, s) anybody makes (r, n - s), which is as good."""
+    bench = Bench(max_presign_url_usage_attempts=1)
+    head = presigned()
+    start, _, signature = head.query.rpartition("X-Amz-Signature=")
+    r, s = decode_dss_signature(bytes.fromhex(signature))
+    other = replace(head, query=f"{start}X-Amz-Signature={encode_dss_signature(r, P256_ORDER - s).hex()}")
+    assert isinstance(await Bench().admit(other), Forward)
+    await bench.forward(head)
+    assert (await bench.refusal(other)).error.code == "AccessDenied"
 
 
 # Bodies

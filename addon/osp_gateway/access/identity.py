@@ -16,8 +16,9 @@ NO_CLAIMS: Final[Mapping[str, Any]] = MappingProxyType({})
 class Identity:
     """A verified caller.
 
-    `access_key` is what the request was signed with, empty where it was not signed; `name` the user's: for plain keys
-    the access key, for tokens their subject, empty for nobody. `session_name` is that of an assumed role. `claims` are
+    `access_key` is what the request was signed with, empty where it was not signed; for temporary keys it is the client
+    key or the role whose rights they have. `name` is the user's: for plain keys the access key, for tokens their
+    subject, empty for nobody. `session_name` is that of an assumed role. `claims` are
     a verified token's, immutable to their leaves. `policies` are the session's policy documents (JSON), which only ever
     narrow what else is allowed. `expires_at`, in seconds since the epoch, is the end of all of it, or None.
     """
@@ -28,6 +29,11 @@ class Identity:
     claims: Mapping[str, Any] = field(default=NO_CLAIMS, hash=False, repr=False)
     policies: tuple[str, ...] = field(default=(), repr=False)
     expires_at: float | None = None
+
+    @property
+    def shown(self) -> str:
+        """For people: the name, with that of the session where there is one."""
+        return f"{self.name}/{self.session_name}" if self.session_name else self.name
 
     @cached_property
     def fingerprint(self) -> tuple[object, ...]:

@@ -15,8 +15,10 @@ from osp_gateway.access.cedar import CedarModel, read_cedar
 from osp_gateway.access.jwt.model import GrantModel, IssuerModel
 from osp_gateway.access.key_model import KeyModel
 from osp_gateway.access.key_sources import key_sources
+from osp_gateway.access.keys_model import PresignModel, RevokedModel
 from osp_gateway.access.opa import OpaModel
 from osp_gateway.access.policy.settings import read_policies
+from osp_gateway.access.sts.model import StsModel, mistakes_in, role_buckets
 from osp_gateway.callables import positional_parameters, required_keywords
 from osp_gateway.config.model import BucketModel, CredentialsModel, LimitsModel, ServerModel, speaks_tls
 
@@ -102,13 +104,15 @@ def _place(location: Sequence[str | int]) -> str:
     for depth, part in enumerate(location):
         if isinstance(part, int):
             text += f"[{part}]"
-        elif depth == 1 and location[0] in ("cos_map", "backend_credentials"):
+        elif tuple(location[:depth]) in _NAMED:
             text += f"[{part!r}]"
         elif part != "[key]":
             text += f".{part}" if text else part
     return text
 
 
+_NAMED: Final = frozenset({("cos_map",), ("backend_credentials",), ("sts", "roles")})
+"""What holds entries under names of the operator's choice."""
 _FIELDS: Final[Mapping[str, type[BaseModel]]] = {
     "cos_map": BucketModel,
     "hmac_keystore": KeyModel,
@@ -116,6 +120,9 @@ _FIELDS: Final[Mapping[str, type[BaseModel]]] = {
     "backend_credentials": CredentialsModel,
     "opa": OpaModel,
     "cedar": CedarModel,
+    "sts": StsModel,
+    "presign": PresignModel,
+    "revoked_keys": RevokedModel,
     "jwt": IssuerModel,
 }
 
@@ -172,8 +179,12 @@ def contradictions(
     problems += read_policies(model.policies)[1]
     if model.cedar is not None:
         problems += read_cedar(model.cedar)[1]
+    if model.sts is not None:
+        problems += mistakes_in(model.sts, frozenset(seen), verifies_tokens=bool(model.jwt))
+    if model.presign.max_uses is not None and model.max_presign_url_usage_attempts is not None:
+        problems.append("max_presign_url_usage_attempts: the same as presign.max_uses, expected one of them")
     granted = model.policies or model.opa or model.cedar or model.keys_file is not None
-    granted = granted or any(issuer.grants for issuer in model.jwt)
+    granted = granted or any(issuer.grants for issuer in model.jwt) or any(role_buckets(model.sts).values())
     if validator is None and not granted and not any(key.buckets for key in model.hmac_keystore):
         problems.append(
             "validator: missing: expected a validator, an authorizer, policies, or `buckets` with the keys in "

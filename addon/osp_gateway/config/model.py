@@ -10,7 +10,9 @@ from pydantic import AliasChoices, Field
 from osp_gateway.access.cedar import CedarModel
 from osp_gateway.access.jwt.model import Issuers
 from osp_gateway.access.key_model import KeyModel
+from osp_gateway.access.keys_model import NO_PRESIGN, PresignModel, RevokedEntry
 from osp_gateway.access.opa import OpaModel
+from osp_gateway.access.sts.model import StsModel
 from osp_gateway.backends.routes import PayloadMode
 from osp_gateway.fields import (
     AnyCount,
@@ -107,6 +109,9 @@ class ServerModel(Model):
     opa: OpaModel | None = None
     cedar: CedarModel | None = None
     cache_namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]+$")] = "osp"
+    sts: StsModel | None = None
+    presign: PresignModel = NO_PRESIGN
+    revoked_keys: tuple[RevokedEntry, ...] = ()
     keys_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     keys_file: Path | None = None
     keys_url: Annotated[str, Field(min_length=1)] | None = None

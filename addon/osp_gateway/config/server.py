@@ -29,7 +29,7 @@ class ProxyServerConfig:
         hmac_keystore: list of dicts with `access_key`, `secret_key` and optionally `session_token`, `buckets` (globs).
         hmac_fetcher: `(access_key)` or `(access_key, session_token)` -> secret or None.
         skip_signature_validation: True lets unsigned and wrongly signed requests through to the validator.
-        max_presign_url_usage_attempts: how often a presigned URL may be used.
+        max_presign_url_usage_attempts: how often a presigned URL may be used: an older name of `presign`'s `max_uses`.
         server_name: the Server header of the gateway's own answers.
         cert_path: PEM certificate chain for TLS; default `TLS_CERT_PATH` from the environment.
         key_path: its PEM key; default `TLS_KEY_PATH`.
@@ -55,6 +55,11 @@ class ProxyServerConfig:
             configuration share what they have found out; default none.
         cache_secret: what these gateways alone know, 16 characters or more: entries are sealed with it.
         cache_namespace: begins the names of entries; default `osp`.
+        sts: dict with `secret` (32 characters or more, or a list of which the first one seals) and `roles`: the gateway
+            answers STS calls and takes the temporary keys that it gives; see `StsModel` and `RoleModel`.
+        presign: dict with `max_lifetime` (seconds) and `max_uses` of presigned URLs.
+        revoked_keys: patterns of access keys, role ARNs and temporary keys that are refused, or dicts with `key` and
+            `issued_before` (a time): sessions that are older are refused.
         keys_env: prefix of environment variables that hold `ACCESS_KEY:SECRET_KEY`; default none.
         keys_file: .toml or .json file with client keys, read again when it changes.
         keys_url: HTTP service that is asked for client keys that nothing else knows.
@@ -107,6 +112,9 @@ class ProxyServerConfig:
         cache_url: str | None = None,
         cache_secret: str | None = None,
         cache_namespace: str | None = None,
+        sts: Mapping[str, Any] | None = None,
+        presign: Mapping[str, Any] | None = None,
+        revoked_keys: Sequence[str | Mapping[str, Any]] | None = None,
         keys_env: str | None = None,
         keys_file: str | os.PathLike[str] | None = None,
         keys_url: str | None = None,
@@ -146,6 +154,9 @@ class ProxyServerConfig:
             "cache_url": cache_url,
             "cache_secret": cache_secret,
             "cache_namespace": cache_namespace,
+            "sts": sts,
+            "presign": presign,
+            "revoked_keys": revoked_keys,
             "keys_env": keys_env,
             "keys_file": keys_file,
             "keys_url": keys_url,

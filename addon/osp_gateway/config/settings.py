@@ -11,9 +11,13 @@ from typing import Any
 from osp_gateway.access.cedar import Cedar, read_cedar
 from osp_gateway.access.jwt.model import IssuerModel
 from osp_gateway.access.key_sources import KeySources, key_sources
+from osp_gateway.access.keys_model import revoked
 from osp_gateway.access.opa import Opa
 from osp_gateway.access.policy import Attached
 from osp_gateway.access.policy.settings import attached_policies
+from osp_gateway.access.revocation import Revoked
+from osp_gateway.access.sts.model import make_sts, role_buckets
+from osp_gateway.access.sts.roles import StsSettings
 from osp_gateway.backends.iam import DEFAULT_URL
 from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint
 from osp_gateway.callables import positional_parameters
@@ -79,6 +83,9 @@ class Settings:
     policies: tuple[Attached, ...]
     opa: Opa | None
     cedar: Cedar | None
+    sts: StsSettings | None
+    max_presign_lifetime: int | None
+    revoked: tuple[Revoked, ...]
     key_sources: KeySources
     issuers: tuple[IssuerModel, ...]
 
@@ -97,7 +104,10 @@ def make_settings(
         keystore={
             key.access_key: KeyPair(key.access_key, key.secret_key, key.session_token) for key in model.hmac_keystore
         },
-        key_buckets={key.access_key: key.buckets for key in model.hmac_keystore if key.buckets is not None},
+        key_buckets={
+            **{key.access_key: key.buckets for key in model.hmac_keystore if key.buckets is not None},
+            **role_buckets(model.sts),
+        },
         bucket_creds_fetcher=fetcher,
         validator=validator,
         validator_takes_request=_takes(validator, 3),
@@ -116,7 +126,7 @@ def make_settings(
         allow_anonymous=model.allow_anonymous,
         connect_timeout=model.connect_timeout,
         read_timeout=model.read_timeout,
-        max_presign_uses=model.max_presign_url_usage_attempts,
+        max_presign_uses=model.presign.max_uses or model.max_presign_url_usage_attempts,
         server_name=model.server_name,
         domains=tuple(domain.lower() for domain in model.domains),
         iam_url=os.environ.get("IBM_IAM_URL") or DEFAULT_URL,
@@ -129,6 +139,9 @@ def make_settings(
         access_log=model.access_log,
         client_ca_path=model.client_ca_path,
         client_certificates_optional=model.client_certificates == "optional",
+        sts=None if model.sts is None else make_sts(model.sts),
+        max_presign_lifetime=model.presign.max_lifetime,
+        revoked=revoked(model.revoked_keys),
         key_sources=key_sources(model.keys_env, model.keys_file, model.keys_url, model.keys_url_token)[0],
         issuers=model.jwt,
         policies=attached_policies(model.policies),

@@ -34,7 +34,7 @@ from osp_gateway.mitm.views import ExplanationView
 from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, head_of, response_of
 from osp_gateway.observe.admin import AdminServer
 from osp_gateway.observe.counting import request_counter
-from osp_gateway.outcomes import Forward, Outcome, PendingForm, Verdict, refuse
+from osp_gateway.outcomes import Forward, Outcome, PendingAction, PendingForm, Reply, Verdict, refuse
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sharing import SharedCache
 from osp_gateway.version import __version__
@@ -311,16 +311,20 @@ class OspAddon:
         self._record(flow, await gateway.admit(arrival_of(flow, self._subject(flow.client_conn))))
 
     async def post_form(self, flow: http.HTTPFlow) -> None:
-        """The second step for a POST form: its fields are there (`PostFormHook`)."""
+        """The second step for a POST form, or a call of the token service: what it asks is there (`PostFormHook`)."""
         pending = self.desk.outcomes.get(flow)
         gateway = self.desk.judges.get(flow)
         if gateway is not None and isinstance(pending, PendingForm):
             self._record(flow, await gateway.admit_form(pending))
+        elif gateway is not None and isinstance(pending, PendingAction):
+            self._record(flow, await gateway.admit_action(pending))
 
     def _record(self, flow: http.HTTPFlow, outcome: Outcome) -> None:
         self.desk.outcomes[flow] = outcome
-        if isinstance(outcome, PendingForm):
+        if isinstance(outcome, PendingForm | PendingAction):
             return
+        if isinstance(outcome, Reply) and outcome.shown is not None:
+            self.desk.unseen[flow] = outcome.body
         annotate(flow, outcome.verdict)
         if not isinstance(outcome, Forward):
             flow.response = response_of(outcome)
@@ -382,6 +386,7 @@ class OspAddon:
         """The response for an error that came up outside of `Gateway.admit`."""
         outcome = self.desk.outcomes.get(flow)
         verdict = outcome.verdict if outcome is not None else _unjudged(error)
+        self.desk.unseen.pop(flow, None)
         refusal = refuse(verdict, error, head_of(flow), self._server_name)
         annotate(flow, refusal.verdict)
         self.desk.outcomes[flow] = refusal

@@ -139,6 +139,7 @@ class Desk:
     about the region of a bucket, see `Regions.learn`; bodies of up to `preview` octets stay
     with their flows, for people to look at. `bodies` holds those that are to be decided upon, for as long as it takes.
     A request without progress for `read_timeout` seconds is given up, and so is a connection without a request.
+    `unseen` are answers that hold secrets: the flow has their like without them.
     `judges` are the gateways that have yet to decide about a body: the ones that decided about its head.
     """
 
@@ -150,6 +151,7 @@ class Desk:
     outcomes: WeakKeyDictionary[http.HTTPFlow, Outcome] = field(default_factory=WeakKeyDictionary)
     judges: WeakKeyDictionary[http.HTTPFlow, Gateway] = field(default_factory=WeakKeyDictionary)
     bodies: WeakKeyDictionary[http.HTTPFlow, bytes] = field(default_factory=WeakKeyDictionary)
+    unseen: WeakKeyDictionary[http.HTTPFlow, bytes] = field(default_factory=WeakKeyDictionary)
     managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
     gates: WeakKeyDictionary[connection.Connection, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
@@ -171,4 +173,5 @@ class Desk:
         """A flow has come to its end."""
         self.outcomes.pop(flow, None)
         self.judges.pop(flow, None)
+        self.unseen.pop(flow, None)
         self.bodies.pop(flow, None)

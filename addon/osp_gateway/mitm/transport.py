@@ -42,6 +42,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRequestHook, HttpResponseHook
 from mitmproxy.utils import human
 
+from osp_gateway.access.sts.body import SmallBody
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.downstream import BodyRefused
 from osp_gateway.mitm.downstream_http2 import AnsweredEarly
@@ -49,7 +50,7 @@ from osp_gateway.mitm.kept import Kept
 from osp_gateway.mitm.observing import ObservedStream
 from osp_gateway.mitm.pacing import Stalled
 from osp_gateway.mitm.sending import Cancelled
-from osp_gateway.outcomes import Forward, PendingForm
+from osp_gateway.outcomes import Forward, PendingAction, PendingForm
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sigv4.form_codec import PostForm
 
@@ -77,6 +78,7 @@ class GatewayStream(ObservedStream):
         """`backlog` says how much of a stream's response waits for the client's window."""
         super().__init__(context, stream_id, desk, backlog)
         self.form: PostForm | None = None
+        self.action: SmallBody | None = None
         self.drained = 0
         self.queued = 0
         self.octets = 0
@@ -166,11 +168,13 @@ class GatewayStream(ObservedStream):
         outcome = self.desk.outcomes.get(self.flow)
         if self.flow.response is not None:  # a refusal, the gateway's own reply, or another addon's answer
             yield from self.answer(self.flow.response)
-        elif not isinstance(outcome, Forward | PendingForm):
+        elif not isinstance(outcome, Forward | PendingForm | PendingAction):
             raise S3Error.internal("no verdict was given")
         else:
             if isinstance(outcome, PendingForm):
                 self.form = outcome.form
+            elif isinstance(outcome, PendingAction):
+                self.action = outcome.body
             else:
                 self.forward = outcome
             self.kept = Kept(self.desk.preview, whole=self.context.options.store_streamed_bodies)
@@ -195,6 +199,9 @@ class GatewayStream(ObservedStream):
         """One piece of the client's body, or its end."""
         if self.form is not None:
             yield from self.form_event(self.form, event)
+            return
+        if self.action is not None:
+            yield from self.action_event(self.action, event)
             return
         assert self.forward is not None
         if isinstance(event, RequestData):
@@ -223,6 +230,18 @@ class GatewayStream(ObservedStream):
         elif isinstance(event, RequestEndOfMessage):
             form.finish()
             raise S3Error.internal("a form ended without a verdict")
+
+    def action_event(self, body: SmallBody, event: events.Event) -> Commands:
+        """One piece of a call of the token service, or its end. It may hold a secret: nothing stays with the flow."""
+        if isinstance(event, RequestData):
+            complete = not body.feed(event.data)
+        elif isinstance(event, RequestTrailers):
+            raise S3Error("InvalidRequest", "HTTP trailers are not accepted.")
+        else:
+            complete = isinstance(event, RequestEndOfMessage)
+        if complete:
+            self.action = None
+            yield from self.form_known()
 
     def form_known(self) -> Commands:
         """The form says now who it is from and what it is about: the second decision."""
@@ -337,7 +356,7 @@ class GatewayStream(ObservedStream):
     def release(self) -> None:
         """Let go of what was held of the body: a stream is part of reference cycles and may stay in memory for long."""
         self.desk.in_flight.leave(self.context.client.id, self.stream_id)
-        self.forward = self.form = None
+        self.forward = self.form = self.action = None
         self.kept.show(self.flow, self.flow.request)
         self.received.forget()
         self.held.clear()
@@ -366,13 +385,14 @@ class GatewayStream(ObservedStream):
         self.client_state = self.server_state = self.state_done
         self.flow.response = response
         response.timestamp_start = response.timestamp_end = time.time()
+        unseen = self.desk.unseen.pop(self.flow, None)
         incomplete = not self.request_complete
         if incomplete and not self.flow.request.is_http2:
             response.headers["connection"] = "close"
         yield HttpResponseHook(self.flow)
         self.release()
         self.flow.live = False
-        content = b"" if self.flow.request.method == "HEAD" else response.raw_content or b""
+        content = b"" if self.flow.request.method == "HEAD" else unseen or response.raw_content or b""
         client = self.context.client
         yield SendHttp(ResponseHeaders(self.stream_id, response, not content), client)
         if content:

@@ -76,7 +76,8 @@ def response_of(outcome: Reply | Refusal) -> http.Response:
     """The gateway's own answer as mitmproxy wants it."""
     status = outcome.error.status if isinstance(outcome, Refusal) else outcome.status
     headers = http.Headers([(name.encode(), value.encode("latin-1", "replace")) for name, value in outcome.headers])
-    return http.Response.make(status, outcome.body, headers)
+    shown = outcome.shown if isinstance(outcome, Reply) else None
+    return http.Response.make(status, outcome.body if shown is None else shown, headers)
 
 
 def annotate(flow: http.HTTPFlow, verdict: Verdict) -> None:

@@ -47,12 +47,13 @@ class Claim:
     expires: int | None
     session_token: str | None = field(repr=False)
     algorithm: str = ALGORITHM
+    service: str = SERVICE
 
     @property
     def scope(self) -> str:
         """The credential scope."""
         region = f"{self.region}/" if self.region else ""
-        return f"{self.amz_date[:8]}/{region}{SERVICE}/{TERMINATOR}"
+        return f"{self.amz_date[:8]}/{region}{self.service}/{TERMINATOR}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,12 @@ _FORMS: Final[Mapping[str, _Form]] = {
 ALGORITHMS: Final = frozenset(_FORMS)
 
 
-def parse_credential(algorithm: str, credential: str, amz_date: str, place: Place) -> tuple[str, str]:
+def parse_credential(
+    algorithm: str, credential: str, amz_date: str, place: Place, wanted: str = SERVICE
+) -> tuple[str, str]:
     """Access key and region of `key/date/region/s3/aws4_request`; SigV4A leaves the region out.
+
+    `wanted` is the service that the credential must be for.
 
     The key itself may hold slashes.
 
@@ -103,8 +108,8 @@ def parse_credential(algorithm: str, credential: str, amz_date: str, place: Plac
         raise place.malformed(
             f'Invalid credential date "{date}". This date is not the same as X-Amz-Date: "{amz_date[:8]}".'
         )
-    if service != SERVICE:
-        raise place.malformed(f'incorrect service "{service}". This endpoint belongs to "s3".')
+    if service != wanted:
+        raise place.malformed(f'incorrect service "{service}". This endpoint belongs to "{wanted}".')
     if terminator != TERMINATOR:
         raise place.malformed(f'incorrect terminal "{terminator}". This endpoint uses "aws4_request".')
     region = regions[0] if regions else ""

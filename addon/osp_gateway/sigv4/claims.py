@@ -18,6 +18,7 @@ from osp_gateway.sigv4.claim_parts import (
     HEADER,
     REGION_SET,
     SECURITY_TOKEN,
+    SERVICE,
     Claim,
     check_region_set,
     check_signature_form,
@@ -60,16 +61,46 @@ def read(head: RequestHead, query: tuple[Pair, ...], now: float) -> Claim | None
         raise two_mechanisms()
     if any(name.startswith("x-amz-") for name in names):
         raise S3Error("InvalidArgument", "x-amz-* query parameters belong to presigned requests only.")
-    return _read_header(head, authorization, query, now)
+    return _read_header(head, authorization, query, now, SERVICE, head.get(CONTENT_SHA256))
 
 
-def _read_header(head: RequestHead, authorization: str, query: tuple[Pair, ...], now: float) -> Claim:
+def read_for_service(
+    head: RequestHead, query: tuple[Pair, ...], now: float, service: str, payload_hash: str
+) -> Claim | None:
+    """The claim in the Authorization header of a request to a service other than S3, or None where there is none.
+
+    Such requests have their body signed always, and need not say its hash.
+
+    Args:
+        head: the request's head.
+        query: its canonically encoded pairs.
+        now: seconds since the epoch.
+        service: the service's signing name.
+        payload_hash: hex SHA-256 of the body that was received.
+
+    Raises:
+        S3Error: with the code and message that S3 would give.
+    """
+    authorization = head.get("authorization")
+    if authorization is None:
+        return None
+    return _read_header(head, authorization, query, now, service, payload_hash)
+
+
+def _read_header(
+    head: RequestHead,
+    authorization: str,
+    query: tuple[Pair, ...],
+    now: float,
+    service: str,
+    payload_hash: str | None,
+) -> Claim:
     algorithm, _, rest = authorization.partition(" ")
     if algorithm not in ALGORITHMS:
         raise unsupported_mechanism()
     parts = _authorization_parts(rest)
     amz_date = header_date(head)
-    access_key, region = parse_credential(algorithm, parts["Credential"], amz_date, HEADER)
+    access_key, region = parse_credential(algorithm, parts["Credential"], amz_date, HEADER, service)
     signed = signed_headers(head, parts["SignedHeaders"], HEADER)
     check_signature_form(algorithm, parts["Signature"], HEADER)
     check_region_set(algorithm, head.get(REGION_SET), HEADER)
@@ -77,7 +108,6 @@ def _read_header(head: RequestHead, authorization: str, query: tuple[Pair, ...],
     if timestamp is None:
         raise no_date()
     refuse_skewed(timestamp, now, amz_date)
-    payload_hash = head.get(CONTENT_SHA256)
     if payload_hash is None:
         raise S3Error.invalid_request("Missing required header for this request: x-amz-content-sha256")
     return Claim(
@@ -91,6 +121,7 @@ def _read_header(head: RequestHead, authorization: str, query: tuple[Pair, ...],
         expires=None,
         session_token=head.get(SECURITY_TOKEN),
         algorithm=algorithm,
+        service=service,
     )
 
 

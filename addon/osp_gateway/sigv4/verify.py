@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 
 from osp_gateway.s3.errors import S3Error
@@ -40,7 +41,7 @@ def _matches(claim: Claim, request: str, secret_key: str, keys: SigningKeys) -> 
         # ECDSA signatures differ each time: they are checked, not compared.
         public_key = keys.key_pair(claim.access_key, secret_key).public_key()
         return sigv4a.is_signature(public_key, text, claim.signature)
-    expected = signature(keys.get(secret_key, claim.amz_date[:8], claim.region), text)
+    expected = signature(keys.get(secret_key, claim.amz_date[:8], claim.region, claim.service), text)
     return hmac.compare_digest(expected.encode(), claim.signature.encode())
 
 
@@ -54,6 +55,19 @@ def canonical_request(claim: Claim, head: RequestHead, canonical_path: str) -> s
         claim.signed_headers,
         claim.payload_hash,
     )
+
+
+def signed_content(claim: Claim, head: RequestHead, canonical_path: str) -> str:
+    """What a claim's signature is of, in short: one name for all signatures of the same.
+
+    Of HMAC there is one, which will do. ECDSA signatures are different each time, and whoever has one can make another
+    of it (r, n - s) without any key.
+    """
+    if claim.algorithm != sigv4a.ALGORITHM:
+        return claim.signature
+    request = canonical_request(claim, head, canonical_path)
+    text = canonical.string_to_sign(claim.amz_date, claim.scope, request, claim.algorithm)
+    return hashlib.sha256(f"{claim.access_key}\n{text}".encode("latin-1")).hexdigest()
 
 
 def chunk_chain(claim: Claim, kind: str, secret_key: str, keys: SigningKeys) -> ChunkChain:
