@@ -91,8 +91,8 @@ class BucketRoute:
     `endpoint` is None where the listener's reverse target is meant, or where botocore's rules are asked with `aws`;
     `backend_bucket` is None where the name stays the same; in it and in `prefix`, under which all keys are kept,
     `{name}` stands for the client's name of the bucket; `substitute` is set where the route stands in for a bucket
-    that is not configured; `verify` is whether the backend's certificate is checked, or the PEM bundle of the authorities
-    by which it is; `ttl` is in seconds; `credentials` is None where the fetcher is to be asked; `payload` says how
+    that is not configured; `verify` is whether the backend's certificate is checked, or the PEM bundle of the
+    authorities by which it is; `ttl` is in seconds; `credentials` is None where the fetcher is to be asked; `payload` says how
     aws-chunked bodies are sent on, see `bodies.resolve_mode`.
     """
 
@@ -182,7 +182,7 @@ class Routes:
         for route in self._patterns:
             if fnmatch.fnmatchcase(bucket, route.pattern):
                 return route
-        if self._default is not None and bucket:
+        if self._default is not None and is_bucket_name(bucket):
             return self._default
         raise _no_such_bucket(bucket)
 

@@ -131,7 +131,8 @@ class Desk:
     about the region of a bucket, see `Regions.learn`; bodies of up to `preview` octets stay
     with their flows, for people to look at. `bodies` holds those that are to be decided upon, for as long as it takes.
     A request without progress for `read_timeout` seconds is given up, and so is a connection without a request.
-    `judges` are the gateways that have yet to decide about a body: the ones that decided about its head.
+    `judges` are the gateways that have yet to decide about a body: the ones that decided about its head. `unfit` says
+    of which flows the backend's answer must not reach the client, and why.
     """
 
     refuse: Callable[[http.HTTPFlow, S3Error], http.Response]
@@ -142,6 +143,7 @@ class Desk:
     outcomes: WeakKeyDictionary[http.HTTPFlow, Outcome] = field(default_factory=WeakKeyDictionary)
     judges: WeakKeyDictionary[http.HTTPFlow, Gateway] = field(default_factory=WeakKeyDictionary)
     bodies: WeakKeyDictionary[http.HTTPFlow, bytes] = field(default_factory=WeakKeyDictionary)
+    unfit: WeakKeyDictionary[http.HTTPFlow, S3Error] = field(default_factory=WeakKeyDictionary)
     managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
     gates: WeakKeyDictionary[connection.Connection, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
@@ -158,3 +160,4 @@ class Desk:
         self.outcomes.pop(flow, None)
         self.judges.pop(flow, None)
         self.bodies.pop(flow, None)
+        self.unfit.pop(flow, None)

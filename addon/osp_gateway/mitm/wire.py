@@ -9,8 +9,10 @@ from typing import Final
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from osp_gateway.backends.responses import DeleteResultCompleter, XmlNameRewriter
+from osp_gateway.backends.confined import ConfinedAnswer, ConfinedNames, mapped_headers
+from osp_gateway.backends.responses import OBJECT_OPERATIONS, DeleteResultCompleter, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
+from osp_gateway.gateway import Gateway
 from osp_gateway.mitm.views import EXPLANATION
 from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply, Verdict
 from osp_gateway.s3.head import RequestHead
@@ -25,7 +27,7 @@ CONNECTION_HEADERS: Final = frozenset(
 CONNECTION_HEADERS_H2: Final = CONNECTION_HEADERS | {b"transfer-encoding"}
 
 Fields = tuple[tuple[bytes, bytes], ...]
-Rewriter = XmlNameRewriter | DeleteResultCompleter
+Rewriter = XmlNameRewriter | ConfinedAnswer | DeleteResultCompleter
 
 
 def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None) -> Arrival:
@@ -102,7 +104,7 @@ class Preview:
 
     def __init__(self, response: http.Response, rewriters: Sequence[Rewriter], limit: int) -> None:
         """Keep bodies of up to `limit` octets."""
-        self._response = response
+        self.response = response
         self._rewriters = tuple(rewriters)
         self._limit = limit
         self._kept: list[bytes] = []
@@ -122,7 +124,7 @@ class Preview:
         if self._octets <= self._limit:
             self._kept.append(ready)
             if not data:
-                self._response.data.content = b"".join(self._kept)
+                self.response.data.content = b"".join(self._kept)
         else:
             self._kept.clear()
         return [ready] if ready else []
@@ -143,7 +145,9 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
     kept = tuple([field for field in fields if field[0].lower() not in dropped])
     names = forward.names
     rewriters: list[Rewriter] = []
-    if _may_name_the_backend(forward, response.status_code):
+    if names.confined is not None:
+        kept, rewriters = _confined(names.confined, forward, flow, kept)
+    elif _may_name_the_backend(forward, response.status_code):
         if response.status_code < 300:
             kept = tuple([_mapped_location(field, names.map_location) for field in kept])
         elif response.status_code == 303 and forward.operation == POST_OBJECT:
@@ -158,6 +162,47 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
         # A response of the flow's own: the connection to the backend still needs the one that it read.
         response = flow.response = _with_fields(response, kept)
     response.stream = Preview(response, rewriters, preview) if preview or rewriters else True
+
+
+async def adapt_by_hook(flow: http.HTTPFlow, forward: Forward, gateway: Gateway) -> None:
+    """Let the operator's function change the headers that the client gets.
+
+    Raises:
+        S3Error: BadGateway (502) where it fails.
+    """
+    response = flow.response
+    assert response is not None
+    fields = response.headers.fields
+    told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
+    changed = await gateway.after_response(forward, response.status_code, told)
+    if changed != told:
+        kept = tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in changed])
+        flow.response = _with_fields(response, kept)
+        flow.response.stream = response.stream
+        if isinstance(response.stream, Preview):
+            response.stream.response = flow.response
+
+
+def _confined(
+    names: ConfinedNames, forward: Forward, flow: http.HTTPFlow, fields: Fields
+) -> tuple[Fields, list[Rewriter]]:
+    """The headers of an answer about a part of a bucket, and what its document goes through."""
+    response = flow.response
+    assert response is not None
+    status = response.status_code
+    text = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
+    mapped = mapped_headers(names, text, status)
+    is_content = forward.operation in OBJECT_OPERATIONS and status < 300
+    rewriters: list[Rewriter] = []
+    if not is_content and _has_body(flow, response):
+        readable = _by_name(fields).get("content-encoding", "identity").lower() == "identity"
+        rewriters.append(ConfinedAnswer(names, status, readable=readable))
+        if status >= 300:
+            described = ("content-type", "content-encoding", "content-md5")
+            mapped = [field for field in mapped if field[0].lower() not in described]
+            mapped.append(("content-type", "application/xml"))
+    kept = tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in mapped])
+    return (fields if kept == fields else kept), rewriters
 
 
 def _connection_headers(flow: http.HTTPFlow) -> frozenset[bytes]:
