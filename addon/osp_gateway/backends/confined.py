@@ -18,34 +18,8 @@ from osp_gateway.backends.prefixes import REDIRECT, Confinement
 from osp_gateway.backends.xml_stream import NotXml, Path, XmlMapper
 from osp_gateway.s3.errors import S3Error, xml_text
 
-_KEYS: Final = frozenset(
-    {
-        ("CompleteMultipartUploadResult", "Key"),
-        ("DeleteResult", "Deleted", "Key"),
-        ("DeleteResult", "Error", "Key"),
-        ("InitiateMultipartUploadResult", "Key"),
-        ("ListBucketResult", "CommonPrefixes", "Prefix"),
-        ("ListBucketResult", "Contents", "Key"),
-        ("ListBucketResult", "Marker"),
-        ("ListBucketResult", "NextMarker"),
-        ("ListBucketResult", "Prefix"),
-        ("ListBucketResult", "StartAfter"),
-        ("ListMultipartUploadsResult", "CommonPrefixes", "Prefix"),
-        ("ListMultipartUploadsResult", "KeyMarker"),
-        ("ListMultipartUploadsResult", "NextKeyMarker"),
-        ("ListMultipartUploadsResult", "Prefix"),
-        ("ListMultipartUploadsResult", "Upload", "Key"),
-        ("ListPartsResult", "Key"),
-        ("ListVersionsResult", "CommonPrefixes", "Prefix"),
-        ("ListVersionsResult", "DeleteMarker", "Key"),
-        ("ListVersionsResult", "KeyMarker"),
-        ("ListVersionsResult", "NextKeyMarker"),
-        ("ListVersionsResult", "Prefix"),
-        ("ListVersionsResult", "Version", "Key"),
-        ("PostResponse", "Key"),
-    }
-)
-"""Elements that hold a key or the beginning of one."""
+_KEYS: Final = frozenset({"Key", "KeyMarker", "Marker", "NextKeyMarker", "NextMarker", "Prefix", "StartAfter"})
+"""Elements that hold a key or the beginning of one. Stores differ in the names of the documents around them."""
 _BUCKETS: Final = frozenset({"Bucket", "BucketName", "Name"})
 _TOKENS: Final = frozenset({"ContinuationToken", "NextContinuationToken"})
 _PLAIN_DOCUMENTS: Final = frozenset(
@@ -342,7 +316,7 @@ class ConfinedAnswer:
             return self._error_field(path, text)
         if path[0] in _PLAIN_DOCUMENTS:
             return text
-        if path in _KEYS:
+        if name in _KEYS:
             return self._names.key(text)
         if len(path) == 2 and name in _BUCKETS:
             return self._names.confinement.bucket

@@ -92,8 +92,8 @@ class BucketRoute:
     `backend_bucket` is None where the name stays the same; in it and in `prefix`, under which all keys are kept,
     `{name}` stands for the client's name of the bucket; `substitute` is set where the route stands in for a bucket
     that is not configured; `verify` is whether the backend's certificate is checked, or the PEM bundle of the
-    authorities by which it is; `ttl` is in seconds; `credentials` is None where the fetcher is to be asked; `payload` says how
-    aws-chunked bodies are sent on, see `bodies.resolve_mode`.
+    authorities by which it is; `ttl` is in seconds; `credentials` is None where the fetcher is to be asked; `payload`
+    says how aws-chunked bodies are sent on, see `bodies.resolve_mode`.
     """
 
     pattern: str
