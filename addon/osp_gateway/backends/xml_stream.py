@@ -136,7 +136,7 @@ class XmlMapper:
             self._text.clear()
             return False
         self._out.append(start)
-        self._out += [text for text in self._text if text.isspace()]
+        self._out += map(_space, self._text)
         self._text.clear()
         return True
 
@@ -144,8 +144,7 @@ class XmlMapper:
         if self._dropped:
             return
         if self._start is None:
-            if data.isspace():
-                self._out.append(_text(data))
+            self._out.append(_space(data))
             return
         self._held += len(data)
         if self._held > MAX_TEXT_OCTETS:
@@ -170,6 +169,11 @@ class XmlMapper:
 
     def _leave(self) -> None:
         self._path.pop()
+
+
+def _space(text: str) -> str:
+    """What is left of the text between elements."""
+    return _text("".join(char for char in text if char.isspace()))
 
 
 def _text(text: str) -> str:
