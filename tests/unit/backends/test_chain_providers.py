@@ -98,7 +98,8 @@ def test_a_role_without_its_external_id_is_not_had(aws):
 
 def test_a_profile_that_assumes_a_role(aws):
     (aws / "config").write_text(
-        f"[profile night]\nrole_arn = {ROLE}\nsource_profile = source\nexternal_id = {EXTERNAL_ID}\nregion = eu-west-3\n"
+        f"[profile night]\nrole_arn = {ROLE}\nsource_profile = source\nexternal_id = {EXTERNAL_ID}\n"
+        "region = eu-west-3\n"
     )
     assert is_temporary(obtain_by_botocore(ChainSource(profile="night")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from urllib.parse import unquote
 
 import pytest
@@ -63,7 +64,7 @@ def through(keys: list[str], operation: str, query: dict[str, str], cuts: list[i
     names = ConfinedNames(CONFINEMENT, "backend-bucket", f"/{BUCKET}", "http://x/mine", "encoding-type" in query)
     answer = ConfinedAnswer(names, 200)
     edges = sorted({0, len(document), *(cut % len(document) for cut in cuts)})
-    pieces = [document[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [document[a:b] for a, b in pairwise(edges)]
     shown = b"".join([*(answer.feed(piece) for piece in pieces), answer.finish()])
     assert b"backend-bucket" not in shown
     return page_of(shown)
