@@ -28,7 +28,7 @@ from osp_gateway.backends.bodies import BodyPlan, BodyRecipe, BodyRequest, Signe
 from osp_gateway.backends.confined import ConfinedNames
 from osp_gateway.backends.credentials import BackendCredentials
 from osp_gateway.backends.iam import HttpPost, IamTokens
-from osp_gateway.backends.outgoing import outgoing, refuse_beyond
+from osp_gateway.backends.outgoing import Source, outgoing, refuse_beyond
 from osp_gateway.backends.prefixes import Confinement, confined_source
 from osp_gateway.backends.regions import Regions
 from osp_gateway.backends.responses import ResponseNames
@@ -120,7 +120,8 @@ class Gateway:
         self._operations = OperationTable.from_botocore()
         self._routes = Routes(settings.routes, settings.default_bucket)
         self._hooks = Hooks(settings.before_send, settings.after_response, runner)
-        self._seal = TokenSeal.of_secrets(_secrets(settings))
+        secrets = _secrets(settings)
+        self._seal = predecessor._seal if predecessor and not secrets else TokenSeal.of_secrets(secrets)
         self._keystore = Keystore(
             settings.keystore, settings.hmac_fetcher, runner, tokens=settings.hmac_fetcher_takes_token, shared=shared
         )
@@ -188,6 +189,7 @@ class Gateway:
         refuse_excess(decision.constraints, head, identified.payload_hash)
         refuse_beyond(route, operation.name, reads=operation.reads)
         source = await self._copy_source(case, identified, operation, route)
+        read = source.destination if source else None
         self._count_presigned_use(identified)
         destination = self._regions.place(
             self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
@@ -196,7 +198,14 @@ class Gateway:
         credentials = await self._backend_credentials(route, identified, bucket, decision)
         confinement = self._confinement(destination)
         sent = outgoing(
-            head, resource, operation.name, identified.query, identified.hoisted, source, destination, confinement
+            head,
+            resource,
+            operation.name,
+            identified.query,
+            identified.hoisted,
+            source and source.written,
+            destination,
+            confinement,
         )
         path, authority = sent.path, destination.authority
         changed = await self._hooks.before_send(request, head.method, authority, path, sent.query, sent.headers)
@@ -225,7 +234,7 @@ class Gateway:
             target=path + ("?" + encoding.join_query(changed.query) if changed.query else ""),
             plan=plan,
             operation=operation.name,
-            names=_response_names(case.arrival, resource, destination, confinement, identified.query),
+            names=self._response_names(case.arrival, resource, destination, identified.query, read),
             batch=batch,
             recipe=recipe,
             told=changed.request,
@@ -288,7 +297,7 @@ class Gateway:
             target=path,
             plan=BodyPlan(codec, lambda: headers, measured=True),
             operation=POST_OBJECT,
-            names=_response_names(case.arrival, target, destination, confinement, ()),
+            names=self._response_names(case.arrival, target, destination),
             told=changed.request,
         )
 
@@ -387,7 +396,7 @@ class Gateway:
 
     async def _copy_source(
         self, case: Case, identified: Identified, operation: Operation, target: BucketRoute
-    ) -> str | None:
+    ) -> Source | None:
         """The rewritten copy source, authorized as a read of its own."""
         if not operation.copies:
             return None
@@ -403,7 +412,7 @@ class Gateway:
         destination = self._routes.destination(route, source.bucket, default)
         if destination.endpoint != self._routes.destination(target, case.bucket, default).endpoint:
             raise S3Error("NotImplemented", "The copy source is on another backend than the target.")
-        return write_copy_source(confined_source(source, destination.prefix), destination)
+        return Source(write_copy_source(confined_source(source, destination.prefix), destination), destination)
 
     async def _list_buckets(self, case: Case, identified: Identified) -> Reply:
         """The configured buckets that this caller may list."""
@@ -441,6 +450,30 @@ class Gateway:
         if not destination.prefix:
             return None
         return Confinement(destination.prefix, destination.client_bucket, self._seal)
+
+    def _response_names(
+        self,
+        arrival: Arrival,
+        resource: Resource,
+        destination: Destination,
+        query: tuple[Pair, ...] = (),
+        read: Destination | None = None,
+    ) -> ResponseNames:
+        """How names in the answer are mapped; `read` is what a copy reads, of which errors may speak."""
+        listed = resource.scope is Scope.BUCKET and resource.style is AddressingStyle.PATH
+        names = ResponseNames(
+            backend_bucket=destination.bucket,
+            client_bucket=resource.bucket,
+            scheme="https" if arrival.tls else "http",
+            host=arrival.head.get("host") or "",
+            path=f"/{resource.bucket}" if listed else resource.canonical_path,
+        )
+        part = destination if destination.prefix or read is None else read
+        confinement = self._confinement(part)
+        if confinement is None:
+            return names
+        encoded = ("encoding-type", "url") in query
+        return replace(names, confined=ConfinedNames(confinement, part.bucket, names.path, names.location, encoded))
 
     async def _selected(self, name: str) -> Credentials:
         """The credentials that an authorizer chose.
@@ -508,27 +541,6 @@ def _authorizer(settings: Settings, runner: CallableRunner, shared: SharedCache 
     if settings.authorizer is not None:
         parts.append(ValidatorAuthorizer(settings.authorizer, False, runner, alone=True, shared=shared))
     return parts[0] if len(parts) == 1 else unanimous(*parts)
-
-
-def _response_names(
-    arrival: Arrival,
-    resource: Resource,
-    destination: Destination,
-    confinement: Confinement | None,
-    query: tuple[Pair, ...],
-) -> ResponseNames:
-    listed = resource.scope is Scope.BUCKET and resource.style is AddressingStyle.PATH
-    names = ResponseNames(
-        backend_bucket=destination.bucket,
-        client_bucket=resource.bucket,
-        scheme="https" if arrival.tls else "http",
-        host=arrival.head.get("host") or "",
-        path=f"/{resource.bucket}" if listed else resource.canonical_path,
-    )
-    if confinement is None:
-        return names
-    encoded = ("encoding-type", "url") in query
-    return replace(names, confined=ConfinedNames(confinement, destination.bucket, names.path, names.location, encoded))
 
 
 def _fetched_for(route: BucketRoute, bucket: str) -> str:

@@ -118,6 +118,8 @@ def test_every_listing_is_of_the_part(running, store, query):
         "metadata=true",
         "search=a",
         "location&prefix=a",
+        "x-oss-process=a",
+        "x-goog-copy-source=a",
         "policy",
         "acl",
         "versioning",
@@ -158,10 +160,22 @@ def test_the_bucket_as_a_whole_is_out_of_reach(running, store, method, query):
         {"x-amz-meta-snowball-auto-extract": "true"},
         {"x-amz-website-redirect-location": "/../outside"},
     ],
+    ids=str,
 )
 def test_nothing_is_copied_or_unpacked_elsewhere(running, store, headers):
     assert send_signed("PUT", running.url, "/part/key", headers=headers).status in (400, 404, 501)
     assert store.requests == []
+
+
+def test_an_error_about_a_copy_into_another_bucket_does_not_tell_of_its_source(running, store):
+    store.answer = Answer(
+        404,
+        XML,
+        b"<Error><Code>NoSuchKey</Code><Message>whole-bucket/hidden-prefix/k</Message><Key>hidden-prefix/k</Key></Error>",
+    )
+    answer = ask(running, "PUT", "/demo/to", headers={"x-amz-copy-source": "/part/k"})
+    assert (answer.status, answer.code) == (404, "NoSuchKey")
+    assert store.only["x-amz-copy-source"] == "whole-bucket/hidden-prefix/k"
 
 
 def test_a_copy_within_the_part_stays_there(running, store):

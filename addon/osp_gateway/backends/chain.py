@@ -105,7 +105,9 @@ class ChainCredentials:
 
     def _renew(self, source: ChainSource, known: _Known) -> None:
         if known.flight is None:
-            known.flight = asyncio.ensure_future(self._fly(source, known))
+            flight = asyncio.ensure_future(self._fly(source, known))
+            if not flight.done():
+                known.flight = flight
 
     async def _fly(self, source: ChainSource, known: _Known) -> None:
         try:

@@ -25,6 +25,14 @@ class Outgoing:
     headers: list[Header] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a copy reads: `x-amz-copy-source` as it is `written` for the backend, and the bucket's place there."""
+
+    written: str
+    destination: Destination
+
+
 def refuse_beyond(route: BucketRoute, operation: str, *, reads: bool) -> None:
     """Keep to what the operator lets be done with a bucket at all, whoever asks.
 
@@ -66,7 +74,7 @@ def outgoing(
     headers = backend_headers(head, destination, hoisted, copy_source)
     if confinement is None:
         return Outgoing(backend_path(resource, destination), query, headers)
-    confinement.refuse_unconfined(operation, headers)
+    confinement.refuse_unconfined(operation, headers, query)
     return Outgoing(
         backend_path(confinement.resource(resource), destination),
         confinement.query(operation, query),

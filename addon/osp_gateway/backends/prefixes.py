@@ -61,7 +61,7 @@ REDIRECT: Final = "x-amz-website-redirect-location"
 _MARKERS: Final = frozenset({"key-marker", "marker", "start-after"})
 _TOKEN: Final = "continuation-token"  # noqa: S105 - a parameter's name
 _OTHER_DIALECTS: Final = ("x-bz-", "x-cos-", "x-goog-", "x-minio-", "x-obs-", "x-oss-", "x-rgw-", "minio-")
-"""Headers of stores that speak S3 and more; some of them name other objects."""
+"""Headers and parameters of stores that speak S3 and more; some of them name other objects."""
 _UNPACKING: Final = "snowball"
 """MinIO unpacks archives beside the key that such a header comes with, anywhere in the bucket."""
 
@@ -79,21 +79,21 @@ class Confinement:
         """What tokens are good for."""
         return f"{self.bucket}/{self.prefix}"
 
-    def refuse_unconfined(self, operation: str, headers: list[Header]) -> None:
+    def refuse_unconfined(self, operation: str, headers: list[Header], query: tuple[Pair, ...] = ()) -> None:
         """Let through what can be confined.
 
         Raises:
-            S3Error: AccessDenied (403) for operations that are not in `CONFINED`; InvalidRequest (400) for headers with
-                which a store would look elsewhere.
+            S3Error: AccessDenied (403) for operations that are not in `CONFINED`; InvalidRequest (400) for headers and
+                parameters with which a store would look elsewhere.
         """
         if operation not in CONFINED:
             raise S3Error.access_denied(
                 reason=f"{operation} cannot be confined to the prefix of the bucket",
                 message=f"{operation} is not available for this bucket.",
             )
-        for name, _ in headers:
+        for name in (*(name for name, _ in headers), *(name.lower() for name, _ in query)):
             if name.startswith(_OTHER_DIALECTS) or _UNPACKING in name:
-                raise S3Error.invalid_request(f"The header {name} is not available for this bucket.")
+                raise S3Error.invalid_request(f"{name} is not available for this bucket.")
 
     def key(self, key: str, code: str = "InvalidURI") -> str:
         """The key on the backend.
