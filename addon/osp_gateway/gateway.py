@@ -45,7 +45,7 @@ from osp_gateway.backends.routes import (
     Destination,
     Routes,
 )
-from osp_gateway.backends.sealing import TokenSeal
+from osp_gateway.backends.sealing import TokenSeal, secrets_of
 from osp_gateway.backends.signers import BearerSigner, KeySigner, unsigned
 from osp_gateway.callables import CallableRunner
 from osp_gateway.case import Case
@@ -120,8 +120,8 @@ class Gateway:
         self._operations = OperationTable.from_botocore()
         self._routes = Routes(settings.routes, settings.default_bucket)
         self._hooks = Hooks(settings.before_send, settings.after_response, runner)
-        secrets = _secrets(settings)
-        self._seal = predecessor._seal if predecessor and not secrets else TokenSeal.of_secrets(secrets)
+        secrets = secrets_of(settings.cache_secret, settings.routes, settings.backend_credentials.values())
+        self._seal: TokenSeal = predecessor._seal if predecessor and not secrets else TokenSeal.of_secrets(secrets)
         self._keystore = Keystore(
             settings.keystore, settings.hmac_fetcher, runner, tokens=settings.hmac_fetcher_takes_token, shared=shared
         )
@@ -203,7 +203,7 @@ class Gateway:
             operation.name,
             identified.query,
             identified.hoisted,
-            source and source.written,
+            source,
             destination,
             confinement,
         )
@@ -275,7 +275,7 @@ class Gateway:
         if decision.credentials:
             pair = await self._selected(decision.credentials)
         else:
-            pair = await self._credentials.get(route, claim.access_key, _fetched_for(route, bucket))
+            pair = await self._credentials.get(route, claim.access_key, route.configured(bucket))
         if not isinstance(pair, KeyPair) or destination.asymmetric or destination.service != SERVICE:
             raise S3Error("NotImplemented", "POST forms need an HMAC key for a bucket of S3: nothing else signs them.")
         head = case.arrival.head
@@ -443,7 +443,7 @@ class Gateway:
             return None
         if decision.credentials:
             return await self._selected(decision.credentials)
-        return await self._credentials.get(route, identified.token, _fetched_for(route, bucket))
+        return await self._credentials.get(route, identified.token, route.configured(bucket))
 
     def _confinement(self, destination: Destination) -> Confinement | None:
         """There where the client's bucket is a part of the backend's."""
@@ -541,18 +541,3 @@ def _authorizer(settings: Settings, runner: CallableRunner, shared: SharedCache 
     if settings.authorizer is not None:
         parts.append(ValidatorAuthorizer(settings.authorizer, False, runner, alone=True, shared=shared))
     return parts[0] if len(parts) == 1 else unanimous(*parts)
-
-
-def _fetched_for(route: BucketRoute, bucket: str) -> str:
-    """The bucket that `bucket_creds_fetcher` is asked about: the one that is configured, where it stands in."""
-    return route.pattern if route.substitute else bucket
-
-
-def _secrets(settings: Settings) -> list[str]:
-    """What gateways with the same configuration know, and clients do not."""
-    if settings.cache_secret:
-        return [settings.cache_secret]
-    sources = [*(route.credentials for route in settings.routes), *settings.backend_credentials.values()]
-    pairs = [source for source in sources if isinstance(source, KeyPair)]
-    keys = [source.value for source in sources if isinstance(source, ApiKey)]
-    return sorted([*(pair.secret_key for pair in pairs), *keys])

@@ -52,7 +52,7 @@ def outgoing(
     operation: str,
     query: tuple[Pair, ...],
     hoisted: Mapping[str, str],
-    copy_source: str | None,
+    source: Source | None,
     destination: Destination,
     confinement: Confinement | None,
 ) -> Outgoing:
@@ -64,14 +64,14 @@ def outgoing(
         operation: S3's name of it.
         query: canonically encoded pairs, without authentication.
         hoisted: headers that came in the query.
-        copy_source: rewritten already.
+        source: what it copies, if it does.
         destination: where it goes.
         confinement: there where the client's bucket is a part of the backend's.
 
     Raises:
         S3Error: see `backend_path`, `backend_headers` and `Confinement`.
     """
-    headers = backend_headers(head, destination, hoisted, copy_source)
+    headers = backend_headers(head, destination, hoisted, None if source is None else source.written)
     if confinement is None:
         return Outgoing(backend_path(resource, destination), query, headers)
     confinement.refuse_unconfined(operation, headers, query)

@@ -115,6 +115,10 @@ class BucketRoute:
         """Whether the name is a glob."""
         return any(c in self.pattern for c in "*?[")
 
+    def configured(self, bucket: str) -> str:
+        """The bucket that the operator's functions know: the one that is configured, where it stands in for others."""
+        return self.pattern if self.substitute else bucket
+
 
 @dataclass(frozen=True)
 class Destination:

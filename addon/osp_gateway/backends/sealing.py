@@ -13,6 +13,9 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
+from osp_gateway.backends.routes import ApiKey, BucketRoute, CredentialSource
+from osp_gateway.sigv4.keys import KeyPair
+
 _PURPOSE: Final = b"osp continuation tokens"
 
 
@@ -49,3 +52,18 @@ class TokenSeal:
             return self._cipher.decrypt(octets, [place.encode()]).decode()
         except (InvalidTag, binascii.Error, ValueError):
             raise ValueError("not a token of this listing") from None
+
+
+def secrets_of(shared: str, routes: Iterable[BucketRoute], credentials: Iterable[CredentialSource | None]) -> list[str]:
+    """What gateways with the same configuration know, and clients do not.
+
+    Args:
+        shared: the secret of the shared cache, which is enough where there is one.
+        routes: the buckets, with their credentials.
+        credentials: further ones.
+    """
+    if shared:
+        return [shared]
+    sources = [*(route.credentials for route in routes), *credentials]
+    pairs = [source.secret_key for source in sources if isinstance(source, KeyPair)]
+    return sorted([*pairs, *(source.value for source in sources if isinstance(source, ApiKey))])
