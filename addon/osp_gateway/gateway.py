@@ -32,12 +32,14 @@ from osp_gateway.access.validator import ValidatorAuthorizer
 from osp_gateway.asking import Ask, nobody_to_ask
 from osp_gateway.backends.batches import written_plan
 from osp_gateway.backends.bodies import BodyPlan, BodyRecipe, BodyRequest, Signer, resolve_mode
+from osp_gateway.backends.confined import ConfinedNames
 from osp_gateway.backends.credentials import BackendCredentials
 from osp_gateway.backends.iam import HttpPost, IamTokens
+from osp_gateway.backends.outgoing import Source, outgoing, refuse_beyond
+from osp_gateway.backends.prefixes import Confinement, confined_source
 from osp_gateway.backends.regions import Regions
 from osp_gateway.backends.responses import ResponseNames
 from osp_gateway.backends.rewrite import (
-    backend_headers,
     backend_path,
     read_copy_source,
     refuse_path_like,
@@ -50,11 +52,13 @@ from osp_gateway.backends.routes import (
     Destination,
     Routes,
 )
+from osp_gateway.backends.sealing import TokenSeal, secrets_of
 from osp_gateway.backends.signers import BearerSigner, KeySigner, unsigned
 from osp_gateway.callables import CallableRunner
 from osp_gateway.case import Case
 from osp_gateway.config import Settings
 from osp_gateway.explaining import Explainer
+from osp_gateway.hooks import Hooks, refuse_for_forms
 from osp_gateway.identifying import Identified, Identifier
 from osp_gateway.keychain import grants_of, make_bearers, make_keystore
 from osp_gateway.outcomes import (
@@ -82,11 +86,13 @@ from osp_gateway.s3.address import AddressingStyle, Resource, Scope, locate, obj
 from osp_gateway.s3.batch import MAX_BODY_OCTETS, ObjectName, delete_result, denied_entries, read_delete
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.head import Header
 from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable, is_form
 from osp_gateway.s3.xml import bucket_list
 from osp_gateway.session_keys import SessionKeys
 from osp_gateway.sharing import SharedCache
 from osp_gateway.sigv4.chunk_signing import ChunkChain
+from osp_gateway.sigv4.claim_parts import SERVICE
 from osp_gateway.sigv4.dates import iso_time
 from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys, told
@@ -131,7 +137,10 @@ class Gateway:
         self._settings = settings
         self._clock = clock
         self._operations = OperationTable.from_botocore()
-        self._routes = Routes(settings.routes)
+        self._routes = Routes(settings.routes, settings.default_bucket)
+        self._hooks = Hooks(settings.before_send, settings.after_response, runner)
+        secrets = secrets_of(settings.cache_secret, settings.routes, settings.backend_credentials.values())
+        self._seal: TokenSeal = predecessor._seal if predecessor and not secrets else TokenSeal.of_secrets(secrets)
         self._keystore = make_keystore(settings, runner, ask, shared, tallies.cache("client_secrets"))
         self._signing_keys = SigningKeys()
         bearers = make_bearers(settings.issuers, self._keystore, ask, clock)
@@ -204,19 +213,32 @@ class Gateway:
         )
         decision = await self._authorize(case, request)
         refuse_excess(decision.constraints, head, identified.payload_hash)
+        refuse_beyond(route, operation.name, reads=operation.reads)
         source = await self._copy_source(case, identified, operation, route)
+        read = source.destination if source else None
         await self._count_presigned_use(identified)
         destination = self._regions.place(
             self._routes.destination(route, resource.bucket, case.arrival.default_endpoint)
         )
         case.upstream = f"{destination.authority} ({destination.bucket or '/'})"
         credentials = await self._backend_credentials(route, identified, bucket, decision)
-        path = backend_path(resource, destination)
-        headers = backend_headers(head, destination, identified.hoisted, source)
-        signer = await self._signer(head.method, path, identified, destination, credentials)
+        confinement = self._confinement(destination)
+        sent = outgoing(
+            head,
+            resource,
+            operation.name,
+            identified.query,
+            identified.hoisted,
+            source,
+            destination,
+            confinement,
+        )
+        path, authority = sent.path, destination.authority
+        changed = await self._hooks.before_send(request, head.method, authority, path, sent.query, sent.headers)
+        signer = await self._signer(head.method, path, changed.query, destination, credentials)
         batch = None
         if operation.name == DELETE_OBJECTS:
-            batch = Batch(head, request, destination.style)
+            batch = Batch(head, request, destination.style, confinement)
         recipe = BodyRecipe(
             BodyRequest(
                 identified.payload_hash,
@@ -226,8 +248,8 @@ class Gateway:
                 hold=MAX_BODY_OCTETS if batch else None,
                 limits=self._settings.limits,
             ),
-            headers,
-            resolve_mode(route.payload, destination.endpoint, credentials),
+            changed.headers,
+            resolve_mode(route.payload, destination.endpoint, credentials, asymmetric=destination.asymmetric),
             signer,
         )
         plan = recipe.plan()
@@ -235,12 +257,13 @@ class Gateway:
             verdict=case.verdict(True, case.reason),
             destination=destination,
             method=head.method,
-            target=path + ("?" + encoding.join_query(identified.query) if identified.query else ""),
+            target=path + ("?" + encoding.join_query(changed.query) if changed.query else ""),
             plan=plan,
             operation=operation.name,
-            names=_response_names(case.arrival, resource, destination),
+            names=self._response_names(case.arrival, resource, destination, identified.query, read),
             batch=batch,
             recipe=recipe,
+            told=changed.request,
         )
 
     async def admit_form(self, pending: PendingForm) -> Forward | Refusal:
@@ -270,28 +293,39 @@ class Gateway:
         refuse_path_like(upload.key, AddressingStyle.PATH)  # whatever the style: the key is no part of the URL
         target = object_in(pending.resource, upload.key)
         route = self._routes.find(bucket)
-        decision = await self._authorize(case, about_form(case.arrival, identity, target, upload.headers, route.ttl))
+        request = about_form(case.arrival, identity, target, upload.headers, route.ttl)
+        decision = await self._authorize(case, request)
         refuse_excess(decision.constraints, case.arrival.head)
+        refuse_beyond(route, POST_OBJECT, reads=False)
         destination = self._regions.place(self._routes.destination(route, bucket, case.arrival.default_endpoint))
         case.upstream = f"{destination.authority} ({destination.bucket})"
         if decision.credentials:
-            pair = self._selected(decision.credentials)
+            pair = await self._selected(decision.credentials)
         else:
-            pair = await self._credentials.get(route, identity.access_key, bucket)
-        if not isinstance(pair, KeyPair):
-            raise S3Error("NotImplemented", "POST forms need an HMAC key for the backend: an API key cannot sign them.")
+            pair = await self._credentials.get(route, identity.access_key, route.configured(bucket))
+        if not isinstance(pair, KeyPair) or destination.asymmetric or destination.service != SERVICE:
+            raise S3Error("NotImplemented", "POST forms need an HMAC key for a bucket of S3: nothing else signs them.")
         head = case.arrival.head
-        kept = [(name, head.get(name) or "") for name in _FORM_HEADERS if name in head.fields]
-        written, codec = form.forward(pair, destination.region, destination.bucket, self._clock(), self._signing_keys)
-        headers = (("host", destination.authority), *kept, *written)
+        confinement = self._confinement(destination)
+        if confinement is not None:
+            upload = replace(upload, key=confinement.key(upload.key), pairs=confinement.fields(upload.pairs))
+        kept: list[Header] = [(name, head.get(name) or "") for name in _FORM_HEADERS if name in head.fields]
+        path = backend_path(pending.resource, destination)
+        changed = await self._hooks.before_send(request, "POST", destination.authority, path, (), kept)
+        refuse_for_forms(changed)
+        written, codec = form.forward(
+            pair, destination.region, destination.bucket, self._clock(), self._signing_keys, upload=upload
+        )
+        headers = (("host", destination.authority), *changed.headers, *written)
         return Forward(
             verdict=case.verdict(True, case.reason),
             destination=destination,
             method="POST",
-            target=backend_path(pending.resource, destination),
+            target=path,
             plan=BodyPlan(codec, lambda: headers, measured=True),
             operation=POST_OBJECT,
-            names=_response_names(case.arrival, target, destination),
+            names=self._response_names(case.arrival, target, destination),
+            told=changed.request,
         )
 
     async def admit_action(self, pending: PendingAction) -> Reply | Refusal:
@@ -304,6 +338,12 @@ class Gateway:
             return self.refusal(case, error)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in our code is a refusal
             return self.refusal(case, of_s3(_our_failure(case.request_id, error)))
+
+    async def after_response(self, forward: Forward, status: int, headers: list[Header]) -> list[Header]:
+        """What the operator makes of the head of the backend's answer; see `Hooks.after_response`."""
+        if forward.told is None:
+            return headers
+        return await self._hooks.after_response(forward.told, status, headers)
 
     def learn_region(self, destination: Destination, region: str) -> Destination | None:
         """Take what a backend said about the region of a bucket; see `Regions.learn`."""
@@ -333,16 +373,20 @@ class Gateway:
     async def _decide_batch(self, forward: Forward, batch: Batch, body: bytes) -> Forward | Reply:
         asked = read_delete(body)
         denied = await self._denied_keys(batch, asked.objects)
-        if not denied:
+        if not denied and batch.confinement is None:
             return forward
         allowed = tuple(name for name in asked.objects if name not in denied)
-        some = f"{len(denied)} of {len(asked.objects)} keys denied, {next(iter(denied.items()))[1]}"
-        verdict = replace(forward.verdict, allowed=bool(allowed), reason=f"{forward.verdict.reason}; {some}")
+        verdict = forward.verdict
+        if denied:
+            some = f"{len(denied)} of {len(asked.objects)} keys denied, {next(iter(denied.items()))[1]}"
+            verdict = replace(verdict, allowed=bool(allowed), reason=f"{verdict.reason}; {some}")
         entries = denied_entries(name for name in asked.objects if name in denied)
         if not allowed:
             answer = delete_result(entries)
             return Reply(verdict, 200, own_headers(self._settings.server_name, verdict.request_id, len(answer)), answer)
         assert forward.recipe is not None
+        if batch.confinement is not None:
+            allowed = batch.confinement.names(allowed)
         plan = written_plan(forward.recipe, replace(asked, objects=allowed).document())
         return replace(forward, verdict=verdict, plan=plan, recipe=None, entries=entries)
 
@@ -399,7 +443,7 @@ class Gateway:
 
     async def _copy_source(
         self, case: Case, identified: Identified, operation: Operation, target: BucketRoute
-    ) -> str | None:
+    ) -> Source | None:
         """The rewritten copy source, authorized as a read of its own."""
         if not operation.copies:
             return None
@@ -413,9 +457,9 @@ class Gateway:
         case.cached, case.reason = case.cached and target_decision[0], target_decision[1]
         default = case.arrival.default_endpoint
         destination = self._routes.destination(route, source.bucket, default)
-        if destination.endpoint != self._routes.destination(target, "", default).endpoint:
+        if destination.endpoint != self._routes.destination(target, case.bucket, default).endpoint:
             raise S3Error("NotImplemented", "The copy source is on another backend than the target.")
-        return write_copy_source(source, destination)
+        return Source(write_copy_source(confined_source(source, destination.prefix), destination), destination)
 
     async def _list_buckets(self, case: Case, identified: Identified) -> Reply:
         """The configured buckets that this caller may list."""
@@ -445,10 +489,40 @@ class Gateway:
         if identified.anonymous:
             return None
         if decision.credentials:
-            return self._selected(decision.credentials)
-        return await self._credentials.get(route, identified.token, bucket)
+            return await self._selected(decision.credentials)
+        return await self._credentials.get(route, identified.token, route.configured(bucket))
 
-    def _selected(self, name: str) -> Credentials:
+    def _confinement(self, destination: Destination) -> Confinement | None:
+        """There where the client's bucket is a part of the backend's."""
+        if not destination.prefix:
+            return None
+        return Confinement(destination.prefix, destination.client_bucket, self._seal)
+
+    def _response_names(
+        self,
+        arrival: Arrival,
+        resource: Resource,
+        destination: Destination,
+        query: tuple[Pair, ...] = (),
+        read: Destination | None = None,
+    ) -> ResponseNames:
+        """How names in the answer are mapped; `read` is what a copy reads, of which errors may speak."""
+        listed = resource.scope is Scope.BUCKET and resource.style is AddressingStyle.PATH
+        names = ResponseNames(
+            backend_bucket=destination.bucket,
+            client_bucket=resource.bucket,
+            scheme="https" if arrival.tls else "http",
+            host=arrival.head.get("host") or "",
+            path=f"/{resource.bucket}" if listed else resource.canonical_path,
+        )
+        part = destination if destination.prefix or read is None else read
+        confinement = self._confinement(part)
+        if confinement is None:
+            return names
+        encoded = ("encoding-type", "url") in query
+        return replace(names, confined=ConfinedNames(confinement, part.bucket, names.path, names.location, encoded))
+
+    async def _selected(self, name: str) -> Credentials:
         """The credentials that an authorizer chose.
 
         Raises:
@@ -460,13 +534,13 @@ class Gateway:
                 "The gateway could not obtain credentials for the backend.",
                 reason=f"the authorizer chose credentials {name!r}, which backend_credentials does not have",
             )
-        return chosen
+        return await self._credentials.resolved(chosen)
 
     async def _signer(
         self,
         method: str,
         path: str,
-        identified: Identified,
+        query: tuple[Pair, ...],
         destination: Destination,
         credentials: Credentials | None,
     ) -> Signer:
@@ -480,7 +554,15 @@ class Gateway:
                 )
             return BearerSigner(await self._iam.token(credentials.value))
         return KeySigner(
-            method, path, identified.query, credentials, destination.region, self._clock, self._signing_keys
+            method,
+            path,
+            query,
+            credentials,
+            destination.region,
+            self._clock,
+            self._signing_keys,
+            destination.service,
+            destination.asymmetric,
         )
 
     def _client_chain(self, identified: Identified, kind: str) -> ChunkChain:
@@ -529,14 +611,3 @@ def _authorizer(
         parts.append(OpaAuthorizer(settings.opa, ask))
     composed = parts[0] if len(parts) == 1 else unanimous(*parts)
     return SessionPolicies(composed, clock)
-
-
-def _response_names(arrival: Arrival, resource: Resource, destination: Destination) -> ResponseNames:
-    listed = resource.scope is Scope.BUCKET and resource.style is AddressingStyle.PATH
-    return ResponseNames(
-        backend_bucket=destination.bucket,
-        client_bucket=resource.bucket,
-        scheme="https" if arrival.tls else "http",
-        host=arrival.head.get("host") or "",
-        path=f"/{resource.bucket}" if listed else resource.canonical_path,
-    )

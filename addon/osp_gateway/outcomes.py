@@ -10,8 +10,10 @@ from urllib.parse import unquote
 from osp_gateway.access.authorizer import AccessRequest
 from osp_gateway.access.sts.body import SmallBody
 from osp_gateway.backends.bodies import BodyPlan, BodyRecipe
+from osp_gateway.backends.prefixes import Confinement
 from osp_gateway.backends.responses import ResponseNames
 from osp_gateway.backends.routes import Destination, Endpoint
+from osp_gateway.hooks import BackendRequest
 from osp_gateway.s3.address import AddressingStyle, Resource
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header, RequestHead
@@ -68,6 +70,7 @@ class Batch:
     head: RequestHead
     request: AccessRequest
     style: AddressingStyle
+    confinement: Confinement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,8 @@ class Forward:
     """Where there is none, as for forms, the request cannot be made again."""
     entries: str = field(default="", repr=False)
     """Elements that the answer to a batch is to have besides the store's own."""
+    told: BackendRequest | None = field(default=None, repr=False)
+    """What the operator's `after_response` is told of the request, where there is one."""
 
     @property
     def body(self) -> BodyCodec:

@@ -95,7 +95,9 @@ class BodyRecipe:
         headers = [host if header[0] == "host" else header for header in self.headers]
         signer = self.signer
         if isinstance(signer, KeySigner):
-            signer = replace(signer, region=destination.region)
+            signer = replace(
+                signer, region=destination.region, service=destination.service, asymmetric=destination.asymmetric
+            )
         return BodyRecipe(self.request, headers, self.mode, signer)
 
 
@@ -119,9 +121,14 @@ def plan_body(request: BodyRequest, headers: list[Header], mode: PayloadMode, si
     return _same(request, chunked, headers, signer)
 
 
-def resolve_mode(mode: PayloadMode, endpoint: Endpoint, credentials: Credentials | None) -> PayloadMode:
-    """`auto` is `same` towards AWS, `plain` elsewhere; without HMAC keys for the backend nothing can be re-signed."""
-    if credentials is None or isinstance(credentials, ApiKey):
+def resolve_mode(
+    mode: PayloadMode, endpoint: Endpoint, credentials: Credentials | None, *, asymmetric: bool = False
+) -> PayloadMode:
+    """`auto` is `same` towards AWS, `plain` elsewhere; without HMAC keys for the backend nothing can be re-signed.
+
+    Nor can chunks be re-signed with an HMAC where the head's signature is `asymmetric`.
+    """
+    if credentials is None or isinstance(credentials, ApiKey) or asymmetric:
         return "plain"
     if mode != "auto":
         return mode

@@ -1,4 +1,4 @@
-"""Credentials for the backend: static, or from the operator's `bucket_creds_fetcher(token, bucket)`.
+"""Credentials for the backend: static, found by botocore, or from the operator's `bucket_creds_fetcher(token, bucket)`.
 
 What the fetcher gives is kept per token and bucket: two clients never share a fetched credential.
 """
@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials
+from osp_gateway.backends.chain import ChainCredentials
+from osp_gateway.backends.routes import ApiKey, BucketRoute, ChainSource, Credentials, CredentialSource
 from osp_gateway.cache import Entry, SingleFlightCache
 from osp_gateway.callables import CallableRunner, CallTimeout, failure, name_of
 from osp_gateway.s3.errors import S3Error
@@ -45,9 +46,11 @@ class BackendCredentials:
         clock: Callable[[], float] = time.time,
         shared: SharedCache | None = None,
         tallies: Tallies | None = None,
+        chain: ChainCredentials | None = None,
     ) -> None:
-        """`fetcher(token, bucket)` is asked where a route has no credentials of its own."""
+        """`fetcher(token, bucket)` is asked where a route has no credentials of its own; `chain` asks botocore."""
         tallies = tallies or Tallies()
+        self._chain = chain or ChainCredentials(clock)
         self._fetcher = fetcher
         self._runner = runner
         self._clock = clock
@@ -65,7 +68,7 @@ class BackendCredentials:
             S3Error: ServiceUnavailable (503) where there are none or the fetcher failed.
         """
         if route.credentials is not None:
-            return route.credentials
+            return await self.resolved(route.credentials)
         if self._fetcher is None:
             raise _unavailable(f"bucket {bucket!r} has no credentials and there is no bucket_creds_fetcher")
         if route.ttl > 0 and (known := self._cache.peek((token, bucket))) is not None:
@@ -75,6 +78,14 @@ class BackendCredentials:
             lambda: self._refreshes.counted(self._fetch(token, bucket, route.ttl)),
             share=route.ttl > 0,
         )
+
+    async def resolved(self, source: CredentialSource) -> Credentials:
+        """The credentials of a source.
+
+        Raises:
+            S3Error: ServiceUnavailable (503) where it has none.
+        """
+        return await self._chain.get(source) if isinstance(source, ChainSource) else source
 
     async def _fetch(self, token: str, bucket: str, ttl: float) -> Entry[Credentials]:
         assert self._fetcher is not None

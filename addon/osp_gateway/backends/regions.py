@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from xml.etree.ElementTree import ParseError
 from cachetools import TTLCache
 from defusedxml.ElementTree import fromstring
 
+from osp_gateway.backends.endpoints import partition_of, place_of
 from osp_gateway.backends.routes import Destination, Endpoint
 
 log = logging.getLogger(__name__)
@@ -78,14 +79,30 @@ def in_region(destination: Destination, region: str) -> Destination | None:
 
     An endpoint of AWS is replaced by the other region's, any other stays and only what is signed changes.
     """
-    if not _REGION(region) or region == destination.region:
+    if not _REGION(region) or region == destination.region or destination.whole:
         return None
+    if destination.aws is not None:
+        return _by_the_rules(destination, region)
     host: str | None = destination.endpoint.host
     if destination.endpoint.is_aws:
         host = _aws_host(destination.endpoint.host, region)
     if host is None:
         return None
     return replace(destination, endpoint=replace(destination.endpoint, host=host), region=region)
+
+
+def _by_the_rules(destination: Destination, region: str) -> Destination | None:
+    """The bucket where botocore's rules say that it is in another region of the same partition."""
+    assert destination.aws is not None
+    if not _AWS_REGION(region) or partition_of(region) != partition_of(destination.aws.region):
+        return None
+    options = destination.aws.in_region(region)
+    try:
+        place = place_of(destination.bucket, options)
+    except ValueError:
+        return None
+    endpoint = Endpoint(place.host, place.port, place.tls)
+    return replace(destination, endpoint=endpoint, region=place.region, style=place.style, aws=options)
 
 
 def _aws_host(host: str, region: str) -> str | None:
@@ -98,8 +115,11 @@ def _aws_host(host: str, region: str) -> str | None:
     return f"{match['before']}{match['kind']}{region}{match['after']}" if match else host
 
 
-def _service(endpoint: Endpoint) -> Endpoint:
+def _service(destination: Destination) -> Hashable:
     """What the endpoints of all regions have in common."""
+    endpoint = destination.endpoint
+    if destination.aws is not None:
+        return partition_of(destination.aws.region), destination.aws.in_region("")
     if not endpoint.is_aws:
         return endpoint
     match = _AWS_HOST(endpoint.host)
@@ -111,7 +131,7 @@ class Regions:
 
     def __init__(self, size: int = MAX_BUCKETS, ttl: float = REMEMBERED_SECONDS) -> None:
         """Remember up to `size` buckets, each for `ttl` seconds."""
-        self._regions: TTLCache[tuple[Endpoint, str], str] = TTLCache(size, ttl)
+        self._regions: TTLCache[tuple[Hashable, str], str] = TTLCache(size, ttl)
 
     def learn(self, destination: Destination, region: str) -> Destination | None:
         """Remember a bucket's region.
@@ -126,12 +146,12 @@ class Regions:
         moved = in_region(destination, region) if destination.bucket else None
         if moved is not None:
             log.info("bucket %s is in %s, not in %s", destination.bucket, region, destination.region)
-            self._regions[_service(destination.endpoint), destination.bucket] = region
+            self._regions[_service(destination), destination.bucket] = region
         return moved
 
     def place(self, destination: Destination) -> Destination:
         """The destination, in the region that is known for its bucket."""
         if not self._regions:
             return destination
-        region = self._regions.get((_service(destination.endpoint), destination.bucket))
+        region = self._regions.get((_service(destination), destination.bucket))
         return (in_region(destination, region) if region else None) or destination

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import unescape
 
+from osp_gateway.backends.confined import ConfinedNames
 from osp_gateway.s3.errors import xml_text
 
 MAX_ELEMENT_OCTETS: Final = 16 * 1024
@@ -29,7 +30,8 @@ _RESULT_OPENING: Final = re.compile(rb"<[^<>]*\Z")
 class ResponseNames:
     """How the backend's names map to the client's.
 
-    `scheme`, `host` and `path` make the URL under which the client knows the resource of this request.
+    `scheme`, `host` and `path` make the URL under which the client knows the resource of this request; `confined` is
+    there where the client's bucket is a part of the backend's.
     """
 
     backend_bucket: str
@@ -37,6 +39,7 @@ class ResponseNames:
     scheme: str
     host: str
     path: str
+    confined: ConfinedNames | None = None
 
     @property
     def location(self) -> str:

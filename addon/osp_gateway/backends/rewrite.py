@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from osp_gateway.backends.endpoints import is_arn
 from osp_gateway.backends.routes import Destination
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import AddressingStyle, Resource, is_bucket_name, is_path_like
@@ -105,7 +106,9 @@ def write_copy_source(source: CopySource, destination: Destination) -> str:
         S3Error: InvalidArgument, see `refuse_path_like`.
     """
     refuse_path_like(source.key, destination.style, "InvalidArgument")
-    path = encoding.encode(f"{destination.bucket}/{source.key}".encode(), "/")
+    # "Specify the Amazon Resource Name of an access point": CopySource in the CopyObject reference.
+    bucket = f"{destination.bucket}/object" if is_arn(destination.bucket) else destination.bucket
+    path = encoding.encode(f"{bucket}/{source.key}".encode(), "/")
     return f"{path}?{encoding.join_query(source.version)}" if source.version else path
 
 

@@ -39,9 +39,11 @@ class KeySigner:
     region: str
     clock: Callable[[], float] = field(repr=False)
     keys: SigningKeys = field(repr=False)
+    service: str = "s3"
+    asymmetric: bool = False
 
     def __call__(self, headers: list[Header], payload_hash: str) -> Signed:
-        """The headers with a signature of this moment: of SigV4A where the chunks of the body are signed so."""
+        """The headers with a signature of this moment: of SigV4A where the place or the body's chunks want it."""
         mode = MODES.get(payload_hash)
         return sign_head(
             method=self.method,
@@ -53,5 +55,6 @@ class KeySigner:
             region=self.region,
             now=self.clock(),
             keys=self.keys,
-            asymmetric=mode is not None and mode.signature == "ecdsa",
+            asymmetric=self.asymmetric or (mode is not None and mode.signature == "ecdsa"),
+            service=self.service,
         )

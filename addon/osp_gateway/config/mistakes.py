@@ -20,6 +20,13 @@ from osp_gateway.access.opa import OpaModel
 from osp_gateway.access.policy.settings import read_policies
 from osp_gateway.access.sts.model import StsModel, mistakes_in, role_buckets
 from osp_gateway.callables import positional_parameters, required_keywords
+from osp_gateway.config.backends import (
+    backend_problems,
+    chain_problems,
+    default_bucket_problems,
+    has_credentials,
+    is_botocores,
+)
 from osp_gateway.config.model import BucketModel, CredentialsModel, LimitsModel, ServerModel, speaks_tls
 
 
@@ -152,18 +159,21 @@ def contradictions(
             problems.append(f"{place}.{missing}: missing, access_key and secret_key go together")
         if bucket.access_key is not None and bucket.api_key is not None:
             problems.append(f"{place}: both an API key and access_key/secret_key, expected one of them")
-        if bucket.access_key is None and bucket.secret_key is None and bucket.api_key is None and fetcher is None:
+        if not has_credentials(bucket) and bucket.secret_key is None and fetcher is None:
             problems.append(
                 f"{place}: no credentials: expected access_key and secret_key, or apikey, or a bucket_creds_fetcher"
             )
+        problems += [f"{place}{problem}" for problem in backend_problems(bucket, name, model.backend_credentials)]
         if bucket.api_key is not None and speaks_tls(bucket) is False:
             problems.append(f"{place}.apikey: an IAM token would cross the network in the clear, expected TLS")
     for name, entry in model.backend_credentials.items():
         pair = (entry.access_key is not None, entry.secret_key is not None)
-        if pair != ((entry.api_key is None),) * 2:
+        if pair != ((entry.api_key is None and not (is_botocores(entry) and not any(pair))),) * 2:
             problems.append(
                 f"backend_credentials[{name!r}]: expected access_key and secret_key, or apikey, and not both"
             )
+        problems += [f"backend_credentials[{name!r}]{problem}" for problem in chain_problems(entry)]
+    problems += default_bucket_problems(model.default_bucket, model.cos_map)
     seen: set[str] = set()
     for number, key in enumerate(model.hmac_keystore):
         if key.access_key in seen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from osp_gateway.access.cedar import CedarModel
 from osp_gateway.access.jwt.model import Issuers
@@ -17,20 +17,37 @@ from osp_gateway.backends.routes import PayloadMode
 from osp_gateway.fields import (
     AnyCount,
     AtLeastZero,
-    BucketName,
+    BackendBucket,
     Count,
     Host,
+    KeyPrefix,
     ListenPort,
     Model,
     Port,
+    Region,
+    RoleArn,
     Seconds,
     Secret,
+    SessionName,
     Trust,
 )
 from osp_gateway.limits import DEFAULT_LIMITS
 
 DEFAULT_TTL_SECONDS: Final = 300
 DEFAULT_DOMAINS: Final = ("osp.localhost",)
+
+
+def _options(value: object) -> object:
+    """`True` stands for a dict without any options, `False` for none."""
+    return {True: {}, False: None}.get(value, value) if isinstance(value, bool) else value
+
+
+class AwsModel(Model):
+    """`aws` of a bucket: how it is reached there."""
+
+    dualstack: bool = False
+    fips: bool = False
+    accelerate: bool = False
 
 
 class BucketModel(Model):
@@ -45,7 +62,15 @@ class BucketModel(Model):
     ttl: AtLeastZero = Field(DEFAULT_TTL_SECONDS, validation_alias=AliasChoices("ttl", "time-to-live", "time_to_live"))
     addressing_style: Literal["virtual", "path"] | None = None
     is_tls_enabled: bool | None = None
-    bucket: BucketName | None = None
+    bucket: BackendBucket | None = None
+    prefix: KeyPrefix | None = None
+    read_only: bool = False
+    aws: Annotated[AwsModel | None, BeforeValidator(_options)] = None
+    credentials: Annotated[str, Field(min_length=1)] | None = None
+    profile: Secret | None = None
+    role_arn: RoleArn | None = None
+    external_id: Secret | None = None
+    role_session_name: SessionName | None = None
     verify: Trust | None = None
     payload: PayloadMode = "auto"
 
@@ -57,6 +82,12 @@ class CredentialsModel(Model):
     access_key: Secret | None = Field(None, validation_alias=AliasChoices("access_key", "accessKey"))
     secret_key: Secret | None = Field(None, validation_alias=AliasChoices("secret_key", "secretKey"))
     session_token: Secret | None = None
+    credentials: Literal["botocore"] | None = None
+    profile: Secret | None = None
+    role_arn: RoleArn | None = None
+    external_id: Secret | None = None
+    role_session_name: SessionName | None = None
+    region: Region | None = None
 
 
 class LimitsModel(Model):
@@ -78,6 +109,7 @@ class ServerModel(Model):
     """All of it, but for the operator's functions."""
 
     cos_map: dict[Annotated[str, Field(min_length=1)], BucketModel]
+    default_bucket: Annotated[str, Field(min_length=1)] | None = None
     hmac_keystore: tuple[KeyModel, ...] = ()
     backend_credentials: dict[Annotated[str, Field(min_length=1)], CredentialsModel] = Field(default_factory=dict)
     http_port: ListenPort | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from osp_gateway.config.mistakes import ConfigError, callable_problem, contradictions, follows, validate
@@ -19,7 +20,8 @@ class ProxyServerConfig:
     Args:
         cos_map: bucket name or glob -> dict with `host`, `port`, optional `region`, `apikey`, `access_key`,
             `secret_key`, `ttl` (seconds), `addressing_style`, `is_tls_enabled`, `bucket`, `verify` (a bool, or a
-            PEM file with the authorities for this backend), `payload`.
+            PEM file with the authorities for this backend), `payload`, `prefix`, `read_only`, `aws`, `credentials`,
+            `profile`, `role_arn`, `external_id`, `role_session_name`.
         bucket_creds_fetcher: `(token, bucket)` -> credentials, for buckets that have none in the map.
         validator: `(token, bucket)` or `(token, bucket, request)` -> bool.
         http_port: port for plain HTTP; 0 lets the kernel choose.
@@ -70,6 +72,9 @@ class ProxyServerConfig:
             of callers' names) and `document`; where there is a validator or an authorizer, too, all must allow.
         opa: dict with the `url` of a decision of Open Policy Agent, and optionally `token`, `timeout` and `max_ttl`.
         cedar: dict with the paths `policies`, and optionally `schema_path` and `entities` (JSON); extra `cedar`.
+        default_bucket: the bucket in `cos_map` that stands in for all names which are not there; default none.
+        before_send: `(request)`, a `BackendRequest`: may change its headers and query; False refuses it.
+        after_response: `(request, response)`, a `BackendResponse`: may change the headers for the client.
 
     Raises:
         ConfigError: with one line per mistake.
@@ -123,6 +128,9 @@ class ProxyServerConfig:
         policies: Sequence[Any] | None = None,
         opa: Mapping[str, Any] | None = None,
         cedar: Mapping[str, Any] | None = None,
+        default_bucket: str | None = None,
+        before_send: Callable[..., Any] | None = None,
+        after_response: Callable[..., Any] | None = None,
     ) -> None:
         written = {
             "cos_map": without_none(cos_map),
@@ -165,12 +173,15 @@ class ProxyServerConfig:
             "policies": policies,
             "opa": opa,
             "cedar": cedar,
+            "default_bucket": default_bucket,
         }
         callables = {
             "authorizer": (authorizer, 1, 1),
             "bucket_creds_fetcher": (bucket_creds_fetcher, 2, 2),
             "validator": (validator, 2, 3),
             "hmac_fetcher": (hmac_fetcher, 1, 2),
+            "before_send": (before_send, 1, 1),
+            "after_response": (after_response, 2, 2),
         }
         problems = [p for name, spec in callables.items() if (p := callable_problem(name, *spec))]
         model, wrong_fields = validate({k: v for k, v in written.items() if v is not None})
@@ -178,7 +189,8 @@ class ProxyServerConfig:
         problems = wrong_fields + problems + [line for line in found if not follows(line, wrong_fields)]
         if problems:
             raise ConfigError(problems)
-        self.settings = make_settings(model, bucket_creds_fetcher, validator, hmac_fetcher, authorizer)
+        settings = make_settings(model, bucket_creds_fetcher, validator, hmac_fetcher, authorizer)
+        self.settings = replace(settings, before_send=before_send, after_response=after_response)
         if self.settings.skip_signature_validation:
             _warn_loudly()
 

@@ -19,9 +19,10 @@ from osp_gateway.access.revocation import Revoked
 from osp_gateway.access.sts.model import make_sts, role_buckets
 from osp_gateway.access.sts.roles import StsSettings
 from osp_gateway.backends.iam import DEFAULT_URL
-from osp_gateway.backends.routes import ApiKey, BucketRoute, Credentials, Endpoint
+from osp_gateway.backends.routes import BucketRoute, CredentialSource, Endpoint
 from osp_gateway.callables import positional_parameters
-from osp_gateway.config.model import BucketModel, CredentialsModel, ServerModel, speaks_tls
+from osp_gateway.config.backends import aws_options, source_of
+from osp_gateway.config.model import BucketModel, ServerModel, speaks_tls
 from osp_gateway.limits import Limits
 from osp_gateway.s3.address import AddressingStyle
 from osp_gateway.sigv4.keys import KeyPair
@@ -53,7 +54,7 @@ class Settings:
     validator: Callable[..., Any] | None = field(repr=False)
     validator_takes_request: bool
     authorizer: Callable[..., Any] | None = field(repr=False)
-    backend_credentials: Mapping[str, Credentials] = field(repr=False)
+    backend_credentials: Mapping[str, CredentialSource] = field(repr=False)
     cache_url: str | None = field(repr=False)
     cache_secret: str = field(repr=False)
     cache_namespace: str
@@ -88,6 +89,9 @@ class Settings:
     revoked: tuple[Revoked, ...]
     key_sources: KeySources
     issuers: tuple[IssuerModel, ...]
+    default_bucket: str | None = None
+    before_send: Callable[..., Any] | None = field(default=None, repr=False)
+    after_response: Callable[..., Any] | None = field(default=None, repr=False)
 
 
 def make_settings(
@@ -98,9 +102,14 @@ def make_settings(
     authorizer: Callable[..., Any] | None,
 ) -> Settings:
     """The settings of a configuration in which no mistake was found."""
+    named = {
+        name: source
+        for name, entry in model.backend_credentials.items()
+        if (source := source_of(entry, {})) is not None
+    }
     ports = ((model.http_port, False), (model.https_port, True))
     return Settings(
-        routes=tuple(_route(name, bucket, model.verify) for name, bucket in model.cos_map.items()),
+        routes=tuple(_route(name, bucket, model.verify, named) for name, bucket in model.cos_map.items()),
         keystore={
             key.access_key: KeyPair(key.access_key, key.secret_key, key.session_token) for key in model.hmac_keystore
         },
@@ -112,7 +121,7 @@ def make_settings(
         validator=validator,
         validator_takes_request=_takes(validator, 3),
         authorizer=authorizer,
-        backend_credentials={name: _named(entry) for name, entry in model.backend_credentials.items()},
+        backend_credentials=named,
         cache_url=model.cache_url,
         cache_secret=model.cache_secret or "",
         cache_namespace=model.cache_namespace,
@@ -147,6 +156,7 @@ def make_settings(
         policies=attached_policies(model.policies),
         opa=None if model.opa is None else Opa(**model.opa.model_dump()),
         cedar=None if model.cedar is None else read_cedar(model.cedar)[0],
+        default_bucket=model.default_bucket,
     )
 
 
@@ -160,12 +170,7 @@ def _takes(function: Callable[..., Any] | None, arguments: int) -> bool:
         return False
 
 
-def _route(name: str, bucket: BucketModel, verify: bool) -> BucketRoute:
-    credentials: Credentials | None = None
-    if bucket.api_key is not None:
-        credentials = ApiKey(bucket.api_key)
-    elif bucket.access_key is not None and bucket.secret_key is not None:
-        credentials = KeyPair(bucket.access_key, bucket.secret_key)
+def _route(name: str, bucket: BucketModel, verify: bool, named: Mapping[str, CredentialSource]) -> BucketRoute:
     return BucketRoute(
         pattern=name,
         endpoint=None if bucket.host is None else Endpoint(bucket.host.lower(), bucket.port, speaks_tls(bucket)),
@@ -174,12 +179,9 @@ def _route(name: str, bucket: BucketModel, verify: bool) -> BucketRoute:
         backend_bucket=bucket.bucket,
         verify=verify if bucket.verify is None else bucket.verify,
         ttl=bucket.ttl,
-        credentials=credentials,
+        credentials=source_of(bucket, named),
         payload=bucket.payload,
+        prefix=bucket.prefix or "",
+        read_only=bucket.read_only,
+        aws=aws_options(name, bucket),
     )
-
-
-def _named(entry: CredentialsModel) -> Credentials:
-    if entry.api_key is not None:
-        return ApiKey(entry.api_key)
-    return KeyPair(entry.access_key or "", entry.secret_key or "", entry.session_token)

@@ -31,7 +31,7 @@ from osp_gateway.mitm.reload import certificate_of, needs_restart, shared_cache
 from osp_gateway.mitm.steady import SteadyLock
 from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, start_upstream
 from osp_gateway.mitm.views import ExplanationView
-from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, head_of, response_of
+from osp_gateway.mitm.wire import adapt_by_hook, adapt_response, annotate, arrival_of, head_of, response_of
 from osp_gateway.observe.admin import AdminServer
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingAction, PendingForm, Reply, Verdict, refuse
@@ -341,11 +341,20 @@ class OspAddon:
             self._record(flow, judged)
         del self.desk.bodies[flow]  # last: what is still there has not been judged, and does not leave
 
-    def responseheaders(self, flow: http.HTTPFlow) -> None:
-        """Stream, and map the backend's names to the client's."""
+    async def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Stream, and map the backend's names to the client's. What cannot be mapped does not reach the client."""
         outcome = self.desk.outcomes.get(flow)
-        if isinstance(outcome, Forward) and flow.response is not None:
+        if not isinstance(outcome, Forward) or flow.response is None:
+            return
+        try:
             adapt_response(flow, outcome, self.desk.preview, self.desk.tapes.get(flow))
+            if outcome.told is not None:
+                await adapt_by_hook(flow, outcome, self.desk.judges[flow])
+        except S3Error as error:
+            self.desk.unfit[flow] = error
+        except Exception as error:
+            log.exception("an answer could not be adapted")
+            self.desk.unfit[flow] = S3Error.internal(f"{type(error).__name__} in the gateway")
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The flow may be kept for as long as somebody looks at it; what was decided about it need not be."""

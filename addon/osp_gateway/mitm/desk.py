@@ -140,7 +140,8 @@ class Desk:
     with their flows, for people to look at. `bodies` holds those that are to be decided upon, for as long as it takes.
     A request without progress for `read_timeout` seconds is given up, and so is a connection without a request.
     `unseen` are answers that hold secrets: the flow has their like without them.
-    `judges` are the gateways that have yet to decide about a body: the ones that decided about its head.
+    `judges` are the gateways that have yet to decide about a body: the ones that decided about its head. `unfit` says
+    of which flows the backend's answer must not reach the client, and why.
     """
 
     refuse: Callable[[http.HTTPFlow, S3Error], http.Response]
@@ -152,6 +153,7 @@ class Desk:
     judges: WeakKeyDictionary[http.HTTPFlow, Gateway] = field(default_factory=WeakKeyDictionary)
     bodies: WeakKeyDictionary[http.HTTPFlow, bytes] = field(default_factory=WeakKeyDictionary)
     unseen: WeakKeyDictionary[http.HTTPFlow, bytes] = field(default_factory=WeakKeyDictionary)
+    unfit: WeakKeyDictionary[http.HTTPFlow, S3Error] = field(default_factory=WeakKeyDictionary)
     managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
     gates: WeakKeyDictionary[connection.Connection, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
@@ -175,3 +177,4 @@ class Desk:
         self.judges.pop(flow, None)
         self.unseen.pop(flow, None)
         self.bodies.pop(flow, None)
+        self.unfit.pop(flow, None)

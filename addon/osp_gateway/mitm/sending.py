@@ -29,6 +29,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
+from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
 
 from osp_gateway.backends.regions import MAX_ANSWER_OCTETS, REGION_STATUSES, read_region
 from osp_gateway.mitm.desk import Desk, UpstreamTrust
@@ -208,10 +209,28 @@ class SendingStream(HttpStream):
         length = "0" if event.end_stream else event.response.headers.get("content-length", "0")
         short = length.isdecimal() and int(length) <= MAX_ANSWER_OCTETS
         if self.forward is None or self.moved or event.response.status_code not in REGION_STATUSES or not short:
-            yield from super().state_wait_for_response_headers(event)
+            yield from self.response_head(event)
         else:
             self.held.append(event)
             self.server_state = self.state_hold_answer
+
+    def response_head(self, event: HttpEvent) -> Commands:
+        """The parent's part, unless the addon's hook found that this answer must not reach the client.
+
+        Raises:
+            S3Error: what it found.
+        """
+        parent = super().state_wait_for_response_headers(event)
+        reply: Any = None
+        while True:
+            try:
+                command = parent.send(reply)
+            except StopIteration:
+                return
+            reply = yield command
+            if isinstance(command, HttpResponseHeadersHook) and (error := self.desk.unfit.pop(self.flow, None)):
+                parent.close()
+                raise error
 
     def state_hold_answer(self, event: HttpEvent) -> Commands:
         """The body of such an answer."""
@@ -255,7 +274,7 @@ class SendingStream(HttpStream):
     def pass_held_on(self) -> Commands:
         """The answer is for the client after all."""
         (head, *rest), self.held = self.held, []
-        yield from super().state_wait_for_response_headers(head)
+        yield from self.response_head(head)
         for event in rest:
             yield from self.server_state(event)
 

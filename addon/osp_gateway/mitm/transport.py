@@ -81,6 +81,7 @@ class GatewayStream(ObservedStream):
         self.action: SmallBody | None = None
         self.drained = 0
         self.queued = 0
+        self.queued_answer = 0
         self.octets = 0
         self.kept = Kept(0)
 
@@ -93,7 +94,15 @@ class GatewayStream(ObservedStream):
             self.queued += len(event.data)
             if self.queued > MAX_QUEUED_OCTETS and (gate := self.desk.gates.get(self.context.client)):
                 gate.close()
+        if self._paused and isinstance(event, ResponseData):
+            self.queued_answer += len(event.data)
+            if self.queued_answer > MAX_QUEUED_OCTETS and (gate := self.desk.gates.get(self.context.server)):
+                gate.close()
         yield from super().handle_event(event)
+        if self.queued_answer and not self._paused:
+            self.queued_answer = 0
+            if gate := self.desk.gates.get(self.context.server):
+                gate.open()
         if self.queued and not self._paused:
             self.queued = 0
             if gate := self.desk.gates.get(self.context.client):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from osp_gateway.backends.responses import DeleteResultCompleter, XmlNameRewriter
+from osp_gateway.backends.confined import ConfinedAnswer, ConfinedNames, mapped_headers
+from osp_gateway.backends.responses import OBJECT_OPERATIONS, DeleteResultCompleter, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
+from osp_gateway.gateway import Gateway
 from osp_gateway.mitm.kept import Kept
 from osp_gateway.mitm.refusals import REFUSED_MARK
 from osp_gateway.mitm.views import EXPLANATION
@@ -27,8 +29,7 @@ CONNECTION_HEADERS: Final = frozenset(
 CONNECTION_HEADERS_H2: Final = CONNECTION_HEADERS | {b"transfer-encoding"}
 
 Fields = tuple[tuple[bytes, bytes], ...]
-Rewriter = XmlNameRewriter | DeleteResultCompleter
-Stream = bool | Callable[[bytes], Iterable[bytes] | bytes]
+Rewriter = XmlNameRewriter | ConfinedAnswer | DeleteResultCompleter
 
 
 def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None) -> Arrival:
@@ -104,10 +105,18 @@ def comment(verdict: Verdict) -> str:
 class Preview:
     """Streams a response's body through a rewriter and keeps its beginning with the flow, to be looked at."""
 
-    def __init__(self, flow: http.HTTPFlow, response: http.Response, rewriters: Sequence[Rewriter], limit: int) -> None:
-        """Keep up to `limit` octets."""
+    def __init__(
+        self,
+        flow: http.HTTPFlow,
+        response: http.Response,
+        rewriters: Sequence[Rewriter],
+        limit: int,
+        tape: Tape | None = None,
+    ) -> None:
+        """Keep up to `limit` octets; `tape` records what the client gets."""
         self._flow = flow
-        self._response = response
+        self.response = response
+        self._tape = tape
         self._rewriters = tuple(rewriters)
         self._kept = Kept(limit)
 
@@ -122,8 +131,10 @@ class Preview:
             if not data:
                 ready += rewriter.finish()
         self._kept.add(ready)
+        if self._tape is not None:
+            self._tape.answer.add(ready)
         if not data:
-            self._kept.show(self._flow, self._response)
+            self._kept.show(self._flow, self.response)
         return [ready] if ready else []
 
 
@@ -143,7 +154,9 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Ta
     kept = tuple([field for field in fields if field[0].lower() not in dropped])
     names = forward.names
     rewriters: list[Rewriter] = []
-    if _may_name_the_backend(forward, response.status_code):
+    if names.confined is not None:
+        kept, rewriters = _confined(names.confined, forward, flow, kept)
+    elif _may_name_the_backend(forward, response.status_code):
         if response.status_code < 300:
             kept = tuple([_mapped_location(field, names.map_location) for field in kept])
         elif response.status_code == 303 and forward.operation == POST_OBJECT:
@@ -157,22 +170,49 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Ta
     if kept != fields:
         # A response of the flow's own: the connection to the backend still needs the one that it read.
         response = flow.response = _with_fields(response, kept)
-    response.stream = Preview(flow, response, rewriters, preview) if preview or rewriters else True
-    if tape is not None:
-        response.stream = taped(tape, response.stream)
+    watched = preview or rewriters or tape is not None
+    response.stream = Preview(flow, response, rewriters, preview, tape) if watched else True
 
 
-def taped(tape: Tape, stream: Stream) -> Stream:
-    """A stream of which everything that comes out is recorded."""
+async def adapt_by_hook(flow: http.HTTPFlow, forward: Forward, gateway: Gateway) -> None:
+    """Let the operator's function change the headers that the client gets.
 
-    def through(data: bytes) -> Iterable[bytes]:
-        ready = stream(data) if callable(stream) else [data]
-        pieces = [ready] if isinstance(ready, bytes) else list(ready)
-        for piece in pieces:
-            tape.answer.add(piece)
-        return [piece for piece in pieces if piece]
+    Raises:
+        S3Error: BadGateway (502) where it fails.
+    """
+    response = flow.response
+    assert response is not None
+    fields = response.headers.fields
+    told = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
+    changed = await gateway.after_response(forward, response.status_code, told)
+    if changed != told:
+        kept = tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in changed])
+        flow.response = _with_fields(response, kept)
+        flow.response.stream = response.stream
+        if isinstance(response.stream, Preview):
+            response.stream.response = flow.response
 
-    return through
+
+def _confined(
+    names: ConfinedNames, forward: Forward, flow: http.HTTPFlow, fields: Fields
+) -> tuple[Fields, list[Rewriter]]:
+    """The headers of an answer about a part of a bucket, and what its document goes through."""
+    response = flow.response
+    assert response is not None
+    status = response.status_code
+    text = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
+    mapped = mapped_headers(names, text, status)
+    is_content = forward.operation in OBJECT_OPERATIONS and status < 300
+    rewriters: list[Rewriter] = []
+    if not is_content and _has_body(flow, response):
+        readable = _by_name(fields).get("content-encoding", "identity").lower() == "identity"
+        rewriters.append(ConfinedAnswer(names, status, readable=readable))
+        if status >= 300:
+            described = ("content-type", "content-encoding", "content-md5")
+            mapped = [field for field in mapped if field[0].lower() not in described]
+            mapped.append(("content-type", "application/xml"))
+    kept = tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in mapped])
+    return (fields if kept == fields else kept), rewriters
 
 
 def _connection_headers(flow: http.HTTPFlow) -> frozenset[bytes]:

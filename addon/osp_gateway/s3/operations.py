@@ -30,6 +30,8 @@ NOT_FORWARDED: Final[Mapping[str, str]] = {
 }
 """Operations that no authorizer can allow, each with its reason."""
 
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_READS_BY_POST: Final = frozenset({"SelectObjectContent"})
 _AMBIGUOUS: Final = {"ListDirectoryBuckets"}
 _SAFE_UNKNOWN: Final = frozenset({"allow-unordered", "encoding-type", "fetch-owner"})
 """Parameters of listings that stores take beyond the model; `x-...` is for clients' own use."""
@@ -50,6 +52,13 @@ class Operation:
     required: frozenset[str]
     accepted: frozenset[str]
     copies: bool
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing, neither objects nor settings."""
+        if self.name in _READS_BY_POST:
+            return True
+        return self.method in _SAFE_METHODS and self.name not in NOT_FORWARDED
 
     @property
     def weight(self) -> int:
@@ -74,6 +83,7 @@ class OperationTable:
         for operation in ordered:
             self._table.setdefault((operation.method, operation.scope), []).append(operation)
         self._marks = frozenset(name for o in ordered for name in (*(mark for mark, _ in o.literals), *o.required))
+        self.operations = tuple(ordered)
         self._plain = {(o.method, o.scope): o for o in ordered if o.weight == 0}
 
     @classmethod

@@ -163,6 +163,7 @@ class PostForm:
         now: float,
         keys: SigningKeys,
         *,
+        upload: Upload | None = None,
         boundary: str | None = None,
         hold: int = HOLD_OCTETS,
     ) -> tuple[tuple[Header, ...], FormCodec]:
@@ -174,6 +175,7 @@ class PostForm:
             bucket: the bucket's name there.
             now: seconds since the epoch.
             keys: derived signing keys.
+            upload: the upload as the backend is to see it, where its names are others there.
             boundary: for tests; else it is random.
             hold: a file of up to this many octets is checked whole before anything is released.
 
@@ -183,7 +185,7 @@ class PostForm:
         if self._upload is None:
             raise S3Error.internal("a POST form was to be forwarded before it was verified")
         boundary = boundary or secrets.token_hex(16)
-        pairs = upstream_fields(self._upload, pair, region, bucket, now, keys)
+        pairs = upstream_fields(upload or self._upload, pair, region, bucket, now, keys)
         start = form.opening(boundary, pairs, UPSTREAM_FILENAME)
         rest = self._declared - self._reader.octets_before_file
         length = len(start) + rest - len(form.closing(self._boundary)) + len(form.closing(boundary))

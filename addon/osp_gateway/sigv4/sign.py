@@ -66,6 +66,7 @@ def sign_head(
     now: float,
     keys: SigningKeys,
     asymmetric: bool = False,
+    service: str = SERVICE,
 ) -> Signed:
     """The headers with `x-amz-date`, `x-amz-content-sha256`, the session token and `Authorization` added.
 
@@ -80,13 +81,14 @@ def sign_head(
         now: seconds since the epoch.
         keys: derived signing keys.
         asymmetric: with SigV4A: "AWS Signature Version 4A" in the IAM user guide.
+        service: the signing name in the credential scope.
     """
     date = amz_date(now)
     if asymmetric:
-        return _sign_asymmetric(method, path, query, headers, payload_hash, pair, region, date, keys)
-    scope = f"{date[:8]}/{region}/{SERVICE}/{canonical.TERMINATOR}"
+        return _sign_asymmetric(method, path, query, headers, payload_hash, pair, region, date, keys, service)
+    scope = f"{date[:8]}/{region}/{service}/{canonical.TERMINATOR}"
     headers, signed, request = _head_to_sign(method, path, query, headers, payload_hash, pair, date)
-    signing_key = keys.get(pair.secret_key, date[:8], region)
+    signing_key = keys.get(pair.secret_key, date[:8], region, service)
     value = signature(signing_key, canonical.string_to_sign(date, scope, request))
     headers.append(_authorization(canonical.ALGORITHM, pair.access_key, scope, signed, value))
     return Signed(headers, partial(HmacChain, signing_key, date, scope, value))
@@ -102,8 +104,9 @@ def _sign_asymmetric(
     region_set: str,
     date: str,
     keys: SigningKeys,
+    service: str,
 ) -> Signed:
-    scope = f"{date[:8]}/{SERVICE}/{canonical.TERMINATOR}"
+    scope = f"{date[:8]}/{service}/{canonical.TERMINATOR}"
     headers = [*headers, (REGION_SET, region_set)]
     headers, signed, request = _head_to_sign(method, path, query, headers, payload_hash, pair, date)
     key = keys.key_pair(pair.access_key, pair.secret_key)
