@@ -1,5 +1,6 @@
 """However a request is cut into TCP segments, the answers and what the store sees are the same."""
 
+import itertools
 import re
 import socket
 
@@ -55,7 +56,7 @@ def outcome(target, octets, answers, cuts):
     places = [0, *sorted({cut % len(octets) for cut in cuts} - {0}), len(octets)]
     with talk(target.port) as connection:
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for start, end in zip(places, places[1:], strict=False):
+        for start, end in itertools.pairwise(places):
             connection.send(octets[start:end])
         got = [connection.read_answer() for _ in range(answers)]
     seen = [

@@ -13,6 +13,7 @@ import pytest
 from support.aws_chunked import CRC32, HMAC, HMAC_TRAILER, MODES, UNSIGNED
 from support.chunked_requests import signer_for
 from support.inside import Inside
+from support.payload_gateways import WAYS
 from support.payloads import UNSIGNED_PAYLOAD
 from support.processes import CLIENT_KEY, CLIENT_SECRET
 from support.raw import talk
@@ -21,7 +22,7 @@ from support.signing import signed
 from support.upstream import recording_upstream, response
 
 MIB = 2**20
-PIECES = int(os.environ.get("OSP_TEST_STREAM_MIB", "256"))
+PIECES = int(os.environ.get("OSP_TEST_STREAM_MIB", "128"))
 PIECE = hashlib.shake_256(b"a piece").digest(MIB)
 CHUNK = 65536
 ALLOWED_GROWTH = 64 * MIB
@@ -29,11 +30,12 @@ ALLOWED_AFTER_A_REFUSAL = MIB
 
 CONFIG = """
 from osp_gateway import ProxyServerConfig
+STORE = dict(host='127.0.0.1', port={port}, is_tls_enabled=False,
+    access_key='recorder-fake-key', secret_key='recorder-fake-secret')
 def validator(token, bucket, request):
     return not request.key.startswith('denied/')
 config = ProxyServerConfig(
-    cos_map={{'demo': dict(host='127.0.0.1', port={port}, is_tls_enabled=False,
-        access_key='recorder-fake-key', secret_key='recorder-fake-secret')}},
+    cos_map={{'demo': STORE, **{{way: {{**STORE, 'payload': way}} for way in {ways!r}}}}},
     hmac_keystore=[dict(access_key={key!r}, secret_key={secret!r})],
     validator=validator, admin_port=0, {here}
 )
@@ -132,7 +134,7 @@ def store():
 
 @pytest.fixture(scope="module")
 def running(store, tmp_path_factory):
-    text = CONFIG.format(port=store.port, key=CLIENT_KEY, secret=CLIENT_SECRET, here=HERE)
+    text = CONFIG.format(port=store.port, key=CLIENT_KEY, secret=CLIENT_SECRET, here=HERE, ways=WAYS)
     with serving(tmp_path_factory.mktemp("memory"), text) as gateway:
         yield gateway
 
@@ -171,24 +173,25 @@ def encoded_length(mode, crc):
     return length + 2
 
 
-def upload(port, mode, digest, crc):
+def upload(port, way, mode, digest, crc):
     """Head and parts."""
     if mode not in MODES:
         payload_hash = digest if mode == "plain" else mode
-        head = signed(port, "PUT", "/demo/key", payload_hash=payload_hash, length=PIECES * MIB)
+        head = signed(port, "PUT", f"/{way}/key", payload_hash=payload_hash, length=PIECES * MIB)
         return head, (PIECE for _ in range(PIECES))
     fields = [("Content-Encoding", "aws-chunked"), ("x-amz-decoded-content-length", str(PIECES * MIB))]
     if mode != HMAC:
         fields.append(("x-amz-trailer", CRC32))
     length = encoded_length(mode, crc)
-    head = signed(port, "PUT", "/demo/key", headers=tuple(fields), payload_hash=mode, length=length)
+    head = signed(port, "PUT", f"/{way}/key", headers=tuple(fields), payload_hash=mode, length=length)
     return head, encoded(mode, head, crc)
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mode", ["plain", UNSIGNED_PAYLOAD, *MODES])
-def test_an_upload_does_not_show_in_memory(running, store, inside, digest, crc, mode):
-    head, parts = upload(running.port, mode, digest, crc)
-    before = inside.peak()
+def test_an_upload_does_not_show_in_memory(running, store, inside, digest, crc, mode, way):
+    head, parts = upload(running.port, way, mode, digest, crc)
+    before = inside.forget_peak()
     with talk(running.port) as connection:
         connection.send(head.head)
         for part in parts:
@@ -199,7 +202,7 @@ def test_an_upload_does_not_show_in_memory(running, store, inside, digest, crc, 
 
 
 def test_a_download_does_not_show_in_memory(running, inside, digest):
-    before = inside.peak()
+    before = inside.forget_peak()
     found, size = hashlib.sha256(), 0
     with talk(running.port) as connection:
         connection.send(signed(running.port, "GET", "/demo/key").octets)
@@ -225,6 +228,6 @@ def test_what_is_sent_after_a_refusal_costs_nothing(running, inside):
                 connection.send(PIECE)
 
     refused()  # the first of its kind loads code
-    before = inside.peak()
+    before = inside.forget_peak()
     refused()
     assert inside.peak() - before < ALLOWED_AFTER_A_REFUSAL

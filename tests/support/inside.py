@@ -42,8 +42,13 @@ class Inside:
         """Resident memory in octets."""
         return self._status("VmRSS:")
 
+    def forget_peak(self) -> int:
+        """Let `peak` begin anew at what is resident now, in octets: proc(5), clear_refs."""
+        (self._folder / "clear_refs").write_text("5")
+        return self.peak()
+
     def peak(self) -> int:
-        """The most that was ever resident, in octets."""
+        """The most that was resident since the start or the last `forget_peak`, in octets."""
         return self._status("VmHWM:")
 
     def tasks(self) -> int:
