@@ -29,7 +29,7 @@ from osp_gateway.s3.errors import S3Error
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTrust:
-    """How a backend's certificate is judged: the name that it must carry, and whether, or by which file, it is checked."""
+    """How a backend's certificate is judged: the name it must carry, and whether, or by which file, it is checked."""
 
     server_name: str
     verify: bool | Path
