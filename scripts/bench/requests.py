@@ -8,6 +8,7 @@ machine whose speed drifts does not matter. Every request is a GET of a 1 KB obj
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import statistics
 import sys
@@ -129,8 +130,11 @@ def port_of(running: Running) -> int:
 
 
 def _owns(pid: int, inode: str) -> bool:
-    links = Path(f"/proc/{pid}/fd")
-    return any(str(link.readlink()) == f"socket:[{inode}]" for link in links.iterdir() if link.is_symlink())
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if str(link.readlink()) == f"socket:[{inode}]":
+                return True
+    return False
 
 
 @click.command(context_settings={"show_default": True})
