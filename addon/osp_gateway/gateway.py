@@ -146,7 +146,7 @@ class Gateway:
             return error
         if explanation is None:
             return error
-        case.explanation = explanation.text()
+        case.explanation = explanation
         return self._explainer.describe(error, explanation)
 
     def refusal(self, case: Case, error: S3Error) -> Refusal:

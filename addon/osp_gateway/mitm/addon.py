@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -27,18 +28,22 @@ from osp_gateway.mitm.dialing import try_addresses_in_turn
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
 from osp_gateway.mitm.reload import certificate_of, needs_restart, shared_cache
+from osp_gateway.mitm.showing import Showing
 from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, start_upstream
-from osp_gateway.mitm.views import ExplanationView
+from osp_gateway.mitm.views import VIEWS
 from osp_gateway.mitm.wire import adapt_response, annotate, arrival_of, response_of
 from osp_gateway.observe.admin import AdminServer
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingForm, Verdict, refuse
+from osp_gateway.redaction import Redactor
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sharing import SharedCache
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PREVIEW_KIB: Final = 64
+_MARKS: Final = os.urandom(32)
+"""The key of the marks in masked flows: one for the life of the process, kept nowhere else."""
 READ_SECONDS: Final = 60.0
 """For a configuration to be read anew."""
 
@@ -66,7 +71,7 @@ class OspAddon:
         self._running = False
         self._rolling_back = False
         self._subjects: WeakKeyDictionary[Client, tuple[ClientAuthority, str | None]] = WeakKeyDictionary()
-        self._desk = Desk(refuse=self._refuse)
+        self._desk = Desk(refuse=self._refuse, showing=Showing(Redactor(key=_MARKS), details=not self._serving))
         self._life = Life(self._desk, self._reload)
         self._admin = AdminServer(self._life.pages())
         self._connections = ConnectionCounter()
@@ -77,7 +82,8 @@ class OspAddon:
 
     def load(self, loader: Loader) -> None:
         """Declare our options and views."""
-        contentviews.add(ExplanationView)
+        for view in VIEWS:
+            contentviews.add(view)
         loader.add_option(
             "osp_config",
             str,
@@ -91,6 +97,19 @@ class OspAddon:
             DEFAULT_PREVIEW_KIB,
             "Bodies of up to this many KiB stay with their flows, to be looked at; 0 keeps none.",
         )
+        loader.add_option(
+            "osp_redact",
+            bool,
+            True,
+            "Mask signatures, tokens, cookies and keys of SSE-C wherever flows are shown, saved or exported. Equal values "
+            "get equal marks.",
+        )
+        loader.add_option(
+            "osp_redact_headers",
+            Sequence[str],
+            [],
+            "Names of further headers, and query parameters, that osp_redact masks.",
+        )
 
     def configure(self, updated: set[str]) -> None:
         """React to our options, and keep the engine's options at what a gateway needs."""
@@ -99,6 +118,8 @@ class OspAddon:
             if ctx.options.osp_preview < 0:
                 raise exceptions.OptionsError("osp_preview: expected a number of KiB, 0 or more")
             self._desk.preview = ctx.options.osp_preview * 1024
+        if updated & {"osp_redact", "osp_redact_headers"}:
+            self._desk.showing.redactor = _redactor(ctx.options.osp_redact, ctx.options.osp_redact_headers)
         if "osp_config" in updated and ctx.options.osp_config:
             self._read_config(Path(ctx.options.osp_config))
 
@@ -285,7 +306,8 @@ class OspAddon:
             return
         assert self._gateway is not None
         gateway = self._desk.judges[flow] = self._gateway
-        self._record(flow, await gateway.admit(arrival_of(flow, self._subject(flow.client_conn))))
+        head = self._desk.head(flow)
+        self._record(flow, await gateway.admit(arrival_of(flow, head, self._subject(flow.client_conn))))
 
     async def post_form(self, flow: http.HTTPFlow) -> None:
         """The second step for a POST form: its fields are there (`PostFormHook`)."""
@@ -298,7 +320,7 @@ class OspAddon:
         self._desk.outcomes[flow] = outcome
         if isinstance(outcome, PendingForm):
             return
-        annotate(flow, outcome.verdict)
+        self._annotate(flow, outcome.verdict)
         if not isinstance(outcome, Forward):
             flow.response = response_of(outcome)
 
@@ -321,10 +343,12 @@ class OspAddon:
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The flow may be kept for as long as somebody looks at it; what was decided about it need not be."""
+        self._desk.showing.over(flow, self._desk.outcomes.get(flow))
         self._desk.forget(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """See `response`."""
+        self._desk.showing.over(flow, self._desk.outcomes.get(flow))
         self._desk.forget(flow)
 
     def _not_ours(self, flow: http.HTTPFlow) -> S3Error | None:
@@ -360,10 +384,23 @@ class OspAddon:
         """The response for an error that came up outside of `Gateway.admit`."""
         outcome = self._desk.outcomes.get(flow)
         verdict = outcome.verdict if outcome is not None else _unjudged(error)
-        refusal = refuse(verdict, error, arrival_of(flow).head, self._server_name)
-        annotate(flow, refusal.verdict)
+        refusal = refuse(verdict, error, self._desk.head(flow), self._server_name)
+        self._annotate(flow, refusal.verdict)
         self._desk.outcomes[flow] = refusal
         return response_of(refusal)
+
+    def _annotate(self, flow: http.HTTPFlow, verdict: Verdict) -> None:
+        domains = self._settings.domains if self._settings else ()
+        annotate(flow, verdict, self._desk.showing, self._desk.head(flow), domains)
+
+
+def _redactor(wanted: bool, headers: Sequence[str]) -> Redactor | None:
+    """Raise `OptionsError` where a header cannot be masked."""
+    try:
+        redactor = Redactor(headers, _MARKS)
+    except ValueError as error:
+        raise exceptions.OptionsError(f"osp_redact_headers: {error} cannot be masked") from None
+    return redactor if wanted else None
 
 
 def _is_ours(mode: ProxyMode) -> bool:

@@ -23,8 +23,11 @@ from osp_gateway.backends.routes import Destination
 from osp_gateway.gateway import Gateway
 from osp_gateway.limits import DEFAULT_LIMITS, Limits
 from osp_gateway.mitm.in_flight import InFlight
+from osp_gateway.mitm.showing import Showing
+from osp_gateway.mitm.wire import head_of
 from osp_gateway.outcomes import Outcome
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.head import RequestHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,18 @@ class Desk:
     gates: WeakKeyDictionary[connection.Connection, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
     in_flight: InFlight = field(default_factory=InFlight)
+    showing: Showing = field(default_factory=Showing)
+    heads: WeakKeyDictionary[http.HTTPFlow, RequestHead] = field(default_factory=WeakKeyDictionary)
+    """Heads as they were received: on the flows they are masked."""
+
+    def receive(self, flow: http.HTTPFlow) -> None:
+        """A head has come: it is taken down as it is, and masked on its flow before anybody sees it."""
+        self.heads[flow] = head_of(flow)
+        self.showing.request_head(flow)
+
+    def head(self, flow: http.HTTPFlow) -> RequestHead:
+        """The head of a request as it was received, for as long as the request is not over."""
+        return self.heads.get(flow) or head_of(flow)
 
     def abort_if_behind(self, client: connection.Client) -> None:
         """End the connection of a client that has not even taken what it was sent: closing would wait for it."""
@@ -158,3 +173,4 @@ class Desk:
         self.outcomes.pop(flow, None)
         self.judges.pop(flow, None)
         self.bodies.pop(flow, None)
+        self.heads.pop(flow, None)

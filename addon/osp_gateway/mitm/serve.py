@@ -58,6 +58,7 @@ async def _serve(settings: Settings, addon: OspAddon) -> None:
         keep_host_header=True,
         connection_strategy="lazy",
         osp_preview=0,
+        osp_redact=False,  # no flow is shown or kept
     )
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):  # until the addon is running and takes them over

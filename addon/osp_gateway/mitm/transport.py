@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mitmproxy import http
@@ -138,6 +138,7 @@ class GatewayStream(PacedStream):
                 break
             reply = yield command
         self.desk.managed.add(self.flow)
+        self.desk.receive(self.flow)
         self.desk.in_flight.enter(self.context.client.id, self.stream_id)
         yield command
         if (yield from self.check_killed(True)):
@@ -153,6 +154,7 @@ class GatewayStream(PacedStream):
             message = self.flow.error.msg if self.flow.error else "invalid request"
             self.flow.error = None
             self.desk.managed.add(self.flow)
+            self.desk.receive(self.flow)
             raise S3Error("InvalidRequest", "The request is not valid HTTP.", reason=message)
         return False
 
@@ -235,8 +237,10 @@ class GatewayStream(PacedStream):
         self.finished = True
         self.flow.request.timestamp_end = time.time()
         if self.kept_octets <= self.desk.preview:
-            self.flow.request.data.content = b"".join(self.kept)
+            self.desk.showing.request_body(self.flow, self.desk.head(self.flow), b"".join(self.kept))
         self.kept.clear()
+        if self.forward is not None:
+            self.desk.showing.body(self.flow, self.forward.body)
         if self.forward is not None and self.forward.batch is not None:
             self.desk.bodies[self.flow] = rest
         yield HttpRequestHook(self.flow)
@@ -282,7 +286,10 @@ class GatewayStream(PacedStream):
         """From here on an error can no longer be told to the client but by cutting the response off."""
         self.response_begun = True
         self.received.forget()
+        for_client = self.desk.showing.answer_head(self.flow)
         for command in super().start_response_stream():
+            if isinstance(command, SendHttp) and isinstance(command.event, ResponseHeaders):
+                command = SendHttp(replace(command.event, response=for_client), command.connection)
             if not isinstance(command, commands.Log):  # every response is streamed: no news
                 yield command
 
@@ -318,6 +325,8 @@ class GatewayStream(PacedStream):
 
     def break_off(self, error: S3Error) -> Commands:
         """End the request: cut the upstream off, tell the client if that is still possible."""
+        if self.forward is not None:
+            self.desk.showing.body(self.flow, self.forward.body)
         if self.upstream_open:
             self.upstream_open = False
             yield SendHttp(RequestProtocolError(self.stream_id, error.reason, ErrorCode.CANCEL), self.context.server)
@@ -335,11 +344,11 @@ class GatewayStream(PacedStream):
         """Answer without (or instead of) the backend, whether or not the request is complete."""
         self.answered = True
         self.client_state = self.server_state = self.state_done
-        self.flow.response = response
         response.timestamp_start = response.timestamp_end = time.time()
         incomplete = not self.request_complete
         if incomplete and not self.flow.request.is_http2:
             response.headers["connection"] = "close"
+        self.flow.response = self.desk.showing.own_answer(self.desk.head(self.flow), response)
         yield HttpResponseHook(self.flow)
         self.release()
         self.flow.live = False

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from mitmproxy import http
 from mitmproxy.contentviews import Contentview, Metadata
 
-EXPLANATION: Final = "osp_explanation"
-"""Where a flow's metadata hold the explanation of its refusal. They are saved with the flow."""
+from osp_gateway.mitm.showing import EXPLANATION
 
 
 class ExplanationView(Contentview):
@@ -39,3 +36,6 @@ class ExplanationView(Contentview):
 def _explanation(metadata: Metadata) -> str | None:
     found = metadata.flow.metadata.get(EXPLANATION) if metadata.flow is not None else None
     return found if isinstance(found, str) else None
+
+
+VIEWS = (ExplanationView,)

@@ -11,7 +11,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from osp_gateway.backends.responses import DeleteResultCompleter, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
-from osp_gateway.mitm.views import EXPLANATION
+from osp_gateway.mitm.showing import Showing
 from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply, Verdict
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.s3.operations import POST_OBJECT
@@ -28,10 +28,10 @@ Fields = tuple[tuple[bytes, bytes], ...]
 Rewriter = XmlNameRewriter | DeleteResultCompleter
 
 
-def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None) -> Arrival:
-    """What arrived, as the gateway wants it: every octet as it came."""
+def arrival_of(flow: http.HTTPFlow, head: RequestHead, tls_subject: str | None = None) -> Arrival:
+    """What arrived, as the gateway wants it: `head` is as it was received, the flow may be masked by now."""
     return Arrival(
-        head=head_of(flow),
+        head=head,
         source=str(flow.client_conn.peername[0]),
         tls=flow.client_conn.tls_established,
         default_endpoint=default_endpoint(flow),
@@ -41,7 +41,7 @@ def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None) -> Arrival:
 
 
 def head_of(flow: http.HTTPFlow) -> RequestHead:
-    """The request's head, every octet as it came."""
+    """The head of a flow's request: every octet as it came, or masked; see `Desk.head`."""
     request = flow.request.data
     path, _, query = request.path.decode("latin-1").partition("?")
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.fields]
@@ -76,25 +76,14 @@ def response_of(outcome: Reply | Refusal) -> http.Response:
     return http.Response.make(status, outcome.body, headers)
 
 
-def annotate(flow: http.HTTPFlow, verdict: Verdict) -> None:
-    """Tell a person, in one line, what was decided."""
-    flow.comment = comment(verdict)
-    if verdict.explanation:
-        flow.metadata[EXPLANATION] = verdict.explanation
+def annotate(
+    flow: http.HTTPFlow, verdict: Verdict, showing: Showing, head: RequestHead, domains: tuple[str, ...] = ()
+) -> None:
+    """Tell a person what was decided; see `Showing.verdict`."""
+    showing.verdict(flow, head, verdict, domains)
     if not verdict.allowed:
         flow.marked = REFUSED_MARK
         log.info("%s", flow.comment)
-
-
-def comment(verdict: Verdict) -> str:
-    """Who, what, verdict, from cache or not, where it went, how long the gateway took."""
-    where = "/".join(part for part in (verdict.bucket, verdict.key) if part) or "/"
-    decision = verdict.reason if verdict.allowed else f"REFUSED: {verdict.reason}"
-    sent = f" -> {verdict.upstream}" if verdict.upstream != "-" else ""
-    cached = "from cache" if verdict.cached else "not from cache"
-    who = verdict.who if verdict.tls_subject is None else f"{verdict.who} [{verdict.tls_subject}]"
-    line = f"{who} {verdict.operation} {where}: {decision}, {cached}{sent}, {verdict.micros} us in the gateway"
-    return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
 class Preview:
