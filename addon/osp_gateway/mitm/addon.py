@@ -307,7 +307,7 @@ class OspAddon:
         assert self._gateway is not None
         gateway = self._desk.judges[flow] = self._gateway
         head = self._desk.head(flow)
-        self._record(flow, await gateway.admit(arrival_of(flow, head, self._subject(flow.client_conn))))
+        self._record(flow, await gateway.admit(arrival_of(flow, self._subject(flow.client_conn), head)))
 
     async def post_form(self, flow: http.HTTPFlow) -> None:
         """The second step for a POST form: its fields are there (`PostFormHook`)."""

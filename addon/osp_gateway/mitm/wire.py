@@ -28,10 +28,10 @@ Fields = tuple[tuple[bytes, bytes], ...]
 Rewriter = XmlNameRewriter | DeleteResultCompleter
 
 
-def arrival_of(flow: http.HTTPFlow, head: RequestHead, tls_subject: str | None = None) -> Arrival:
-    """What arrived, as the gateway wants it: `head` is as it was received, the flow may be masked by now."""
+def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None, head: RequestHead | None = None) -> Arrival:
+    """What arrived, as the gateway wants it; `head` is as it was received, where the flow's own is masked by now."""
     return Arrival(
-        head=head,
+        head=head or head_of(flow),
         source=str(flow.client_conn.peername[0]),
         tls=flow.client_conn.tls_established,
         default_endpoint=default_endpoint(flow),
