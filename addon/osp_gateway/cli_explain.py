@@ -247,8 +247,8 @@ def _show_noted(request: _Request, as_json: bool) -> bool:
 
 
 _MASKED: Final = (
-    "The signature in this file is masked, so that it cannot be computed anew: this is what the gateway found out when\n"
-    "the request came. To explain requests from their flow file, record it with --set osp_redact=false.\n"
+    "The signature in this file is masked, so that nothing can be computed anew. This is what the gateway found out\n"
+    "when the request came. To explain requests from their flow file, record it with --set osp_redact=false.\n"
 )
 
 

@@ -54,7 +54,11 @@ _SECRET_PARAMETERS: Final = frozenset(
 )
 _SECRET_ENDINGS: Final = ("signature", "security-token", "session-token", "customer-key", "customer-key-md5")
 _ELEMENTS: Final = "SecretAccessKey|SessionToken|WebIdentityToken|SAMLAssertion|Token-[0-9]{1,3}"
-_STORES_VIEW: Final = "|SignatureProvided|StringToSign(?:Bytes)?|CanonicalRequest(?:Bytes)?"
+_SIGNING: Final = "|SignatureProvided|StringToSign(?:Bytes)?|CanonicalRequest(?:Bytes)?"
+_MOST_PARAMETERS: Final = 2048
+_MOST_CHUNKS: Final = 4096
+_LONGEST_POLICY: Final = 64 * 1024
+"""What has more is masked as a whole: no request of use has."""
 _SHORTEST: Final = 6
 """Shorter values are not looked for in other text: they would be found where they are not."""
 
@@ -126,6 +130,8 @@ class Redactor:
         """A query string, or the body of a form that is written like one."""
         if b"=" not in query:
             return query
+        if query.count(b"&") > _MOST_PARAMETERS:
+            return self.mark(query).encode()
         return b"&".join([self._parameter(piece) for piece in query.split(b"&")])
 
     def header(self, name: str, value: str) -> str:
@@ -191,7 +197,7 @@ class Redactor:
         kind = (head.get("content-type") or "").strip().lower()
         if head.method == "POST" and kind.startswith("multipart/"):
             return self._form(head.get("content-type") or "", body)
-        if head.method == "POST" and not body.lstrip()[:1] == b"<":
+        if head.method == "POST" and body.lstrip()[:1] != b"<":
             return self.query(body)
         codings = ",".join(head.fields.get("content-encoding", ())).lower()
         if "aws-chunked" in codings or (head.get("x-amz-content-sha256") or "").startswith("STREAMING-"):
@@ -226,6 +232,8 @@ class Redactor:
             after = min(end + 2 + size, len(body))
             done += [self._signatures(line), body[end : after + 2]]
             position = after + 2
+            if len(done) > 2 * _MOST_CHUNKS:
+                return b"".join(done) + self.mark(body[position:]).encode()
             if not size or body[after:position] not in (b"\r\n", b"\r", b""):
                 position = after
                 done[-1] = body[end:after]
@@ -264,6 +272,8 @@ class Redactor:
 
     def _policy(self, value: bytes) -> bytes:
         """A policy in base64, which may name tokens in its conditions."""
+        if len(value) > _LONGEST_POLICY:
+            return self.mark(value).encode()
         try:
             document = json.loads(base64.b64decode(value, validate=True))
             masked = self._in_policy(document)
@@ -338,7 +348,9 @@ def _header_secrets(name: str, value: str) -> Iterator[str]:
         yield value
     elif (match := _V4(value)) is not None:
         pieces = [piece.partition("=") for piece in match[2].split(",")]
-        yield from ((text if equals else first).strip() for first, equals, text in pieces if first.strip() not in _PLAIN_PARTS)
+        yield from (
+            (text if equals else first).strip() for first, equals, text in pieces if first.strip() not in _PLAIN_PARTS
+        )
     elif (match := _V2(value) or _SCHEME(value)) is not None:
         yield match[2]
     else:
@@ -348,7 +360,7 @@ def _header_secrets(name: str, value: str) -> Iterator[str]:
 _CONTENT: Final = r"(?:<!\[CDATA\[((?:(?!\]\]>)[\s\S])*)(?:\]\]>)?|([^<]+))"
 _ANSWERS: Final = {
     store: re.compile(
-        rf"(<(?:[A-Za-z_][\w.-]{{0,60}}:)?(?:{_ELEMENTS}{_STORES_VIEW if store else ''})(?:\s[^<>]*)?>){_CONTENT}".encode()
+        rf"(<(?:[A-Za-z_][\w.-]{{0,60}}:)?(?:{_ELEMENTS}{_SIGNING if store else ''})(?:\s[^<>]*)?>){_CONTENT}".encode()
     )
     for store in (False, True)
 }

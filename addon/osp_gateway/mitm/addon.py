@@ -101,8 +101,8 @@ class OspAddon:
             "osp_redact",
             bool,
             True,
-            "Mask signatures, tokens, cookies and keys of SSE-C wherever flows are shown, saved or exported. Equal values "
-            "get equal marks.",
+            "Mask signatures, tokens, cookies and keys of SSE-C wherever flows are shown, saved or exported. Equal "
+            "values get equal marks.",
         )
         loader.add_option(
             "osp_redact_headers",

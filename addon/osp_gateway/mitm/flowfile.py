@@ -35,8 +35,8 @@ class Noted:
 class RecordedRequest:
     """A request from a flow file.
 
-    `body` is None where it was not kept, `arrived` is in seconds since the epoch, `port` that of the listener. `noted` is
-    what was found out at the time.
+    `body` is None where it was not kept, `arrived` is in seconds since the epoch, `port` that of the listener; `noted`
+    is what was found out at the time.
     """
 
     head: RequestHead

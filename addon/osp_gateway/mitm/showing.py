@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mitmproxy import http
+from mitmproxy.flow import Flow
 
 from osp_gateway.outcomes import Forward, Verdict
 from osp_gateway.redaction import Redactor
@@ -216,7 +217,7 @@ def comment(verdict: Verdict) -> str:
     return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
-def details_of(flow: http.HTTPFlow | None) -> Mapping[str, Any]:
+def details_of(flow: Flow | None) -> Mapping[str, Any]:
     """What was taken down about a flow; nothing where it is none of the gateway's."""
     found = flow.metadata.get(DETAILS) if flow is not None else None
     return found if isinstance(found, dict) else {}

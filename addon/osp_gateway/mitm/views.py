@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mitmproxy import http
 from mitmproxy.contentviews import Contentview, Metadata
 
 from osp_gateway.mitm.showing import EXPLANATION
+from osp_gateway.mitm.view_chunked import ChunkedView
+from osp_gateway.mitm.view_form import PolicyFormView
+from osp_gateway.mitm.view_request import S3RequestView
+from osp_gateway.mitm.view_xml import S3XmlView
 
 
 class ExplanationView(Contentview):
@@ -17,14 +23,8 @@ class ExplanationView(Contentview):
         return "S3 explanation"
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
-        """The explanation, and below it the error document.
-
-        Raises:
-            ValueError: the flow has none.
-        """
-        text = _explanation(metadata)
-        if text is None:
-            raise ValueError("this flow has no explanation")
+        """The explanation, and below it the error document."""
+        text = _explanation(metadata) or "Nothing was found out about a signature in this flow.\n"
         return f"{text}\n{data.decode('utf-8', 'replace')}"
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:  # noqa: ARG002 - the flow says it
@@ -38,4 +38,10 @@ def _explanation(metadata: Metadata) -> str | None:
     return found if isinstance(found, str) else None
 
 
-VIEWS = (ExplanationView,)
+VIEWS: Final[tuple[type[Contentview], ...]] = (
+    ExplanationView,
+    S3RequestView,
+    ChunkedView,
+    S3XmlView,
+    PolicyFormView,
+)

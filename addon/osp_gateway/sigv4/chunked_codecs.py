@@ -24,8 +24,8 @@ from typing import Final, Self
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sigv4 import aws_chunked
 from osp_gateway.sigv4.aws_chunked import MAX_CHUNK_OCTETS, MIN_CHUNK_OCTETS, MODES, ChunkHeader, Data, Mode, Trailers
-from osp_gateway.sigv4.chunk_journal import ChunkJournal
 from osp_gateway.sigv4.checksums import TRAILER, BodyChecks, malformed_trailer
+from osp_gateway.sigv4.chunk_journal import ChunkJournal
 from osp_gateway.sigv4.chunk_signing import ChunkChain
 from osp_gateway.sigv4.payload import HOLD_OCTETS, BodyCodec, Holdback
 
