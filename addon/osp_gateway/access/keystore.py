@@ -83,6 +83,11 @@ class Keystore:
             )
         return secret
 
+    @property
+    def kept(self) -> int:
+        """How many of the fetcher's answers are remembered."""
+        return len(self._cache)
+
     def known(self, access_key: str, session_token: str | None = None) -> str:
         """The secret, where it is at hand without asking anybody; else an empty string."""
         listed = self._static.get(access_key)

@@ -68,6 +68,11 @@ class BackendCredentials:
             (token, bucket), lambda: self._fetch(token, bucket, route.ttl), share=route.ttl > 0
         )
 
+    @property
+    def kept(self) -> int:
+        """How many of the fetcher's answers are remembered."""
+        return len(self._cache)
+
     async def _fetch(self, token: str, bucket: str, ttl: float) -> Entry[Credentials]:
         assert self._fetcher is not None
         name = name_of(self._fetcher)

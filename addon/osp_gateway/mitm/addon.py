@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from osp_gateway import configfile
+from osp_gateway.access.grants import Grants
 from osp_gateway.backends.http_client import Urllib3Poster
 from osp_gateway.callables import CallableRunner, CallTimeout
 from osp_gateway.config import ConfigError, Settings
@@ -62,6 +64,7 @@ class OspAddon:
         self._started: Settings | None = None
         self._serving = settings is not None
         self._source = source
+        self.grants = None if self._serving else Grants(time.monotonic)
         self._reader = CallableRunner(READ_SECONDS, max_concurrent=1)
         self._tls_ports: frozenset[int] = frozenset()
         self._server_name = "osp"
@@ -77,6 +80,27 @@ class OspAddon:
         self._connections = ConnectionCounter()
         if settings is not None:
             self._use(settings)
+
+    # For commands
+
+    @property
+    def gateway(self) -> Gateway | None:
+        """The one that decides about the next request."""
+        return self._gateway
+
+    @property
+    def settings(self) -> Settings | None:
+        """The configuration in use."""
+        return self._settings
+
+    def find_out_anew(self) -> None:
+        """Forget all that is cached. Requests under way end as they began."""
+        if self._settings is not None:
+            self._use(self._settings)
+
+    async def reload(self) -> None:
+        """See `_reload`."""
+        await self._reload()
 
     # Life
 
@@ -191,7 +215,7 @@ class OspAddon:
         """From the next request on. Raises `ConfigError`, and changes nothing, where a certificate cannot be used."""
         self._certificate = certificate_of(settings)
         shared = shared_cache(settings, anew=self._gateway is not None)
-        self._gateway = Gateway(settings, Urllib3Poster(), predecessor=self._gateway, shared=shared)
+        self._gateway = Gateway(settings, Urllib3Poster(), predecessor=self._gateway, shared=shared, grants=self.grants)
         self._close_shared(shared)
         if self._started is None:
             self._started = settings

@@ -206,7 +206,7 @@ def test_a_listing_is_an_aligned_table() -> None:
 def test_a_listing_that_was_cut_off_is_shown_as_far_as_it_goes() -> None:
     text = shown(S3XmlView, flow_with(operation="ListObjectsV2"), LISTING[: LISTING.index(b"<Key>b")], answer=True)
     assert "Contents (1)" in text
-    assert "The rest is not shown: unclosed token" in text
+    assert "The rest is not shown: " in text
 
 
 def test_buckets_are_a_table() -> None:
