@@ -74,6 +74,11 @@ class CommandsAddon:
         """The request as a Python program for boto3, with credentials from wherever boto3 finds them."""
         return as_boto3(_snippet(flow))
 
+    @command.command("osp.python")
+    def python(self, flow: flow.Flow) -> str:
+        """The same as osp.boto3, under a name that mitmweb's command bar takes: there, names have no digits."""
+        return as_boto3(_snippet(flow))
+
     @command.command("osp.keys")
     def keys(self) -> Sequence[str]:
         """The access keys of clients that the configuration lists."""

@@ -6,6 +6,7 @@ Nothing secret is in it: the signature, tokens and masked headers of the flow ar
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ from osp_gateway.s3 import encoding
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.head import Header, RequestHead
 from osp_gateway.s3.operations import POST_OBJECT
+from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.presigned import without_authentication
 
 DEFAULT_REGION: Final = "us-east-1"
@@ -113,6 +115,11 @@ class Snippet:
         return f"{self.scheme}://{self.host}{self.path}{'?' if query else ''}{query}"
 
     @property
+    def payload_hash(self) -> str:
+        """What the signature says of the body."""
+        return UNSIGNED_PAYLOAD if self.body is None else hashlib.sha256(self.body).hexdigest()
+
+    @property
     def sends_body(self) -> bool:
         """Whether there is a body, or a method that is sent with one."""
         return self.body != b"" or self.method in ("PUT", "POST")
@@ -124,11 +131,12 @@ def as_curl(snippet: Snippet) -> str:
     lines.append('--user "${AWS_ACCESS_KEY_ID}:${AWS_SECRET_ACCESS_KEY}"')
     lines.append(f"--aws-sigv4 {shlex.quote(f'aws:amz:{snippet.region}:s3')}")
     lines.append('${AWS_SESSION_TOKEN:+--header "x-amz-security-token: ${AWS_SESSION_TOKEN}"}')
-    lines += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in snippet.headers]
+    headers = [*snippet.headers, ("x-amz-content-sha256", snippet.payload_hash)]  # curl 7 does not send it of itself
+    lines += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in headers]
     before = ""
     if snippet.sends_body:
         if not any(name == "content-type" for name, _ in snippet.headers):
-            lines.append("--header 'content-type:'")
+            lines.append("--header 'content-type: binary/octet-stream'")  # as S3 takes it; curl signs its own
         before, option = _curl_body(snippet.body)
         lines.append(option)
     lines.append(shlex.quote(snippet.url))
