@@ -72,7 +72,7 @@ def get_denied(s3: Any, key: str) -> str:
 def test_every_command_has_a_help_text_and_types() -> None:
     with taddons.context(CommandsAddon(OspAddon())) as context:
         commands = context.master.commands.commands
-        assert COMMANDS <= commands.keys()
+        assert commands.keys() >= COMMANDS
         for name in COMMANDS:
             assert commands[name].help
             assert "..." not in commands[name].signature_help()

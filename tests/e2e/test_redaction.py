@@ -28,7 +28,7 @@ from support import forms
 from support.aws_chunked import CRC32
 from support.chunked_requests import Upload
 from support.leaks import leaks
-from support.processes import BACKEND_KEY, BACKEND_SECRET, BIN, CLIENT_KEY, CLIENT_SECRET, Store, config_for, gateway
+from support.processes import BACKEND_KEY, BACKEND_SECRET, BIN, CLIENT_SECRET, Store, config_for, gateway
 from support.raw import ask
 from support.raw_s3 import presigned_target, send, send_signed
 from support.recorder import Answer, Recorded, Recorder

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from textwrap import wrap
 from typing import Final
 
-LABEL: Final = 22
-COLUMN: Final = 46
+LABEL: Final = 20
+COLUMN: Final = 25
+WIDTH: Final = 76
+"""So many characters of a view are to be seen in mitmweb beside its list of flows, in a window of 1280 pixels."""
 MAX_LINES: Final = 12
 """A cell that takes more lines is cut."""
 MAX_CELL: Final = 80
@@ -31,18 +34,29 @@ def side_by_side(rows: Iterable[Compared], left: str, right: str) -> Iterator[st
             yield f"{mark if not index else ' '} {first:{LABEL}} {second:{COLUMN}} | {third}".rstrip()
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = ()) -> Iterator[str]:
+def wrapped(text: str) -> str:
+    """Lines that are longer than `WIDTH` in several, each broken between words."""
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()))
+        lines += wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False) if len(line) > WIDTH else [line]
+    return "\n".join(lines)
+
+
+def table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = (), whole: str | None = None
+) -> Iterator[str]:
     """Aligned columns below their titles.
 
     Args:
         titles: one for each column.
         rows: their cells.
         right: which columns are aligned on the right, as numbers are.
+        whole: the title of a column of which nothing is cut, besides the last one.
     """
     last = len(titles) - 1
-    cells = [
-        [visible(cell) if n == last else _cut(visible(cell), MAX_CELL) for n, cell in enumerate(row)] for row in rows
-    ]
+    kept = {last, *(n for n, title in enumerate(titles) if title == whole)}
+    cells = [[visible(cell) if n in kept else _cut(visible(cell), MAX_CELL) for n, cell in enumerate(r)] for r in rows]
     widths = [max([len(title), *[len(row[n]) for row in cells]]) for n, title in enumerate(titles)]
     for row in ([*titles], *cells):
         padded = [

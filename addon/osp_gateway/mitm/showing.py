@@ -13,6 +13,7 @@ from typing import Any, Final
 from mitmproxy import http
 from mitmproxy.flow import Flow
 
+from osp_gateway.mitm.columns import WIDTH, wrapped
 from osp_gateway.outcomes import Forward, Verdict
 from osp_gateway.redaction import Redactor
 from osp_gateway.s3 import encoding
@@ -75,7 +76,9 @@ class Showing:
         scrub = self.scrubber(head)
         flow.comment = scrub(comment(verdict))
         if verdict.explanation is not None:
-            flow.metadata[EXPLANATION] = _cut(verdict.explanation.changed(scrub).text(), 4 * MAX_TEXT)
+            flow.metadata[EXPLANATION] = _cut(
+                wrapped(verdict.explanation.changed(scrub).text(width=WIDTH)), 4 * MAX_TEXT
+            )
         if not self.details:
             return
         details = _details(flow)

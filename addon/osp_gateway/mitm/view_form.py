@@ -10,7 +10,7 @@ from typing import Final
 from mitmproxy import http
 from mitmproxy.contentviews import Contentview, Metadata
 
-from osp_gateway.mitm.columns import listed, table, visible
+from osp_gateway.mitm.columns import listed, visible
 from osp_gateway.mitm.showing import details_of
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.form import Fields
@@ -112,8 +112,12 @@ def _conditions(policy: Policy, fields: Fields, parts: list[_Part], metadata: Me
     if isinstance(bucket, str):
         values.setdefault(BUCKET, bucket)
     size = next((len(part.value) if part.whole else None for part in parts if part.name.lower() == _FILE), 0)
-    rows = [[_met(one, values, size), one.shown, _value(one, values, size)] for one in policy.conditions[:MAX_FIELDS]]
-    yield from table(("met", "condition", "the form has"), rows)
+    yield "met  condition"
+    for one in policy.conditions[:MAX_FIELDS]:
+        met = _met(one, values, size)
+        yield visible(f"{met:3}  {one.shown}")
+        if met != "yes":
+            yield visible(f"       the form has: {_value(one, values, size)}")
     covered = policy.covered | _NOT_CONDITIONED
     for name, _ in fields.pairs:
         if name.lower() not in covered and not name.lower().startswith("x-ignore-"):
@@ -145,6 +149,8 @@ def _shown(part: _Part) -> str:
     if part.name.lower() == _FILE:
         named = f"{part.filename!r}, " if part.filename is not None else ""
         return f"{named}{len(part.value)} octets{'' if part.whole else ' and more, which were not kept'}"
+    if part.name.lower() == POLICY:
+        return f"{len(part.value)} octets, decoded below"
     text = _text(part.value[: MAX_VALUE + 1])
     return text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "..."
 

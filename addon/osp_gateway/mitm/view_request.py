@@ -41,7 +41,7 @@ def _lines(flow: http.HTTPFlow, details: Mapping[str, Any], body: bytes) -> Iter
     yield ""
     sent = details.get("sent")
     if isinstance(sent, Mapping):
-        yield from side_by_side(_compared(flow.request, sent), "as the client sent it", "as it went to the store")
+        yield from side_by_side(_compared(flow, sent), "as the client sent it", "as it went to the store")
         yield ""
         yield "! differs   - stays here   + is the gateway's own"
     else:
@@ -65,14 +65,20 @@ def _verdict(details: Mapping[str, Any]) -> Iterator[str]:
     yield visible(f"id       {_text(details, 'request_id', '-')}, {_text(details, 'micros', '?')} us in the gateway")
 
 
-def _compared(request: http.Request, sent: Mapping[str, Any]) -> Iterator[Compared]:
+def _compared(flow: http.HTTPFlow, sent: Mapping[str, Any]) -> Iterator[Compared]:
+    request = flow.request
+    listener = f"{'https' if flow.client_conn.tls_established else 'http'}://{_address(flow.client_conn.sockname)}"
     target = request.data.path.decode("latin-1")
     yield _row("method", request.method, _text(sent, "method"))
     yield _row("target", target, _text(sent, "target"))
-    yield _row("endpoint", f"{request.scheme}://{request.host}:{request.port}", _text(sent, "endpoint"))
+    yield _row("endpoint", listener, _text(sent, "endpoint"))
     received, gone = _by_name(_fields(request)), _by_name(_pairs(sent.get("headers")))
     for name in [*received, *[name for name in gone if name not in received]]:
         yield _row(name, received.get(name), gone.get(name))
+
+
+def _address(address: tuple[Any, ...]) -> str:
+    return ":".join(str(part) for part in address[:2])
 
 
 def _received(request: http.Request) -> Iterator[Compared]:

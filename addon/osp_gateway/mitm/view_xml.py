@@ -23,7 +23,8 @@ MAX_TEXT: Final = 4096
 MAX_COLUMNS: Final = 24
 _LISTS: Final = frozenset({"AccessControlList", "Buckets", "TagSet"})
 """Elements that hold nothing but records."""
-_LAST: Final = ("Key", "Name", "Prefix")
+_FIRST: Final = ("Size", "LastModified", "PartNumber", "Key", "Name", "Prefix")
+"""Columns that are to be seen without scrolling."""
 _NUMBERS: Final = frozenset({"PartNumber", "Size"})
 _OBJECTS: Final = frozenset({"GetObject", "PutObject", "UploadPart", "SelectObjectContent"})
 """Operations whose bodies are nobody's business but their owner's."""
@@ -58,7 +59,7 @@ class S3XmlView(Contentview):
     def prettify(self, data: bytes, metadata: Metadata) -> str:
         """The document's values, then a table for each kind of record."""
         document = read_document(data)
-        lines = list(_lines(document))
+        lines = list(lines_of(document))
         if document.root == "Error":
             lines += _about_error(metadata)
         return "\n".join(lines) + "\n"
@@ -175,7 +176,8 @@ def _refuse_doctype(*_arguments: object) -> None:
     raise ValueError("it has a DOCTYPE, which S3's documents have not")
 
 
-def _lines(document: Document) -> Iterator[str]:
+def lines_of(document: Document) -> Iterator[str]:
+    """A document for people."""
     yield visible(document.root or "No XML document.")
     if document.values:
         yield ""
@@ -190,13 +192,10 @@ def _lines(document: Document) -> Iterator[str]:
 
 
 def _table(records: list[Record]) -> Iterator[str]:
-    names = list(dict.fromkeys(name for record in records for name in record))[:MAX_COLUMNS]
-    last = next((name for name in _LAST if name in names), None)
-    if last is not None:
-        names.remove(last)
-        names.append(last)
+    found = list(dict.fromkeys(name for record in records for name in record))[:MAX_COLUMNS]
+    names = [*(name for name in _FIRST if name in found), *(name for name in found if name not in _FIRST)]
     rows = [[record.get(name, "") for name in names] for record in records]
-    yield from table([visible(name) for name in names], rows, [name in _NUMBERS for name in names])
+    yield from table([visible(name) for name in names], rows, [name in _NUMBERS for name in names], "Key")
 
 
 def _about_error(metadata: Metadata) -> Iterator[str]:

@@ -11,7 +11,7 @@ from osp_gateway.mitm.showing import EXPLANATION
 from osp_gateway.mitm.view_chunked import ChunkedView
 from osp_gateway.mitm.view_form import PolicyFormView
 from osp_gateway.mitm.view_request import S3RequestView
-from osp_gateway.mitm.view_xml import S3XmlView
+from osp_gateway.mitm.view_xml import S3XmlView, lines_of, read_document
 
 
 class ExplanationView(Contentview):
@@ -25,7 +25,7 @@ class ExplanationView(Contentview):
     def prettify(self, data: bytes, metadata: Metadata) -> str:
         """The explanation, and below it the error document."""
         text = _explanation(metadata) or "Nothing was found out about a signature in this flow.\n"
-        return f"{text}\n{data.decode('utf-8', 'replace')}"
+        return "\n".join([text, *lines_of(read_document(data))])
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:  # noqa: ARG002 - the flow says it
         """Before all others for the refusals of flows that were explained."""

@@ -210,7 +210,8 @@ def test_a_listing_that_was_cut_off_is_shown_as_far_as_it_goes() -> None:
 
 
 def test_buckets_are_a_table() -> None:
-    body = b"<R><Owner><ID>x</ID></Owner><Buckets><Bucket><Name>a</Name></Bucket><Bucket><Name>b</Name></Bucket></Buckets></R>"
+    buckets = b"<Bucket><Name>a</Name></Bucket><Bucket><Name>b</Name></Bucket>"
+    body = b"<R><Owner><ID>x</ID></Owner><Buckets>" + buckets + b"</Buckets></R>"
     assert "Bucket (2)\nName\na\nb\n" in shown(S3XmlView, flow_with(operation="ListBuckets"), body, answer=True)
 
 

@@ -14,6 +14,7 @@ from osp_gateway.sigv4.explain.case import Case
 from osp_gateway.sigv4.explain.knowledge import Cause, Knowledge, is_hidden, printable
 
 DEFAULT_WIDTH: Final = 120
+NARROWEST: Final = 76
 MAX_LINE: Final = 700
 HIDDEN: Final = "***"
 _SHORTEST_SECRET: Final = 4
@@ -83,7 +84,7 @@ class Explanation:
         """
         lines = [*self._summary(colour), ""]
         if self.rows:
-            lines += _table(self.rows, max(width, 80), colour)
+            lines += _table(self.rows, max(width, NARROWEST), colour)
             lines += ["", *_legend(self.rows)]
         return "\n".join(lines).rstrip() + "\n"
 
