@@ -24,6 +24,7 @@ from osp_gateway.gateway import Gateway
 from osp_gateway.mitm.connections import ConnectionCounter
 from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.dialing import try_addresses_in_turn
+from osp_gateway.mitm.ends import PatientWriter, tell_of_the_end
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
 from osp_gateway.mitm.reload import certificate_of, needs_restart, shared_cache
@@ -238,9 +239,12 @@ class OspAddon:
         if data.server in self._desk.trust:
             self._put_gate(data.client, data.server)
 
-    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+    async def server_disconnected(self, data: ServerConnectionHookData) -> None:
         """See `client_disconnected`."""
         self._desk.gates.pop(data.server, None)
+        handler = self._handler_of(data.client)
+        if handler is not None and data.server in self._desk.trust:
+            await tell_of_the_end(handler, data.server, self._desk)
 
     def _put_gate(self, client: Client, connection: Connection, first_octet: float | None = None) -> None:
         handler = self._handler_of(client)
@@ -248,6 +252,8 @@ class OspAddon:
         if transport is not None:
             gate = self._desk.gates[connection] = Gate(transport.writer)
             transport.reader = GatedReader(transport.reader, gate, first_octet)
+            if isinstance(connection, Server):
+                transport.writer = PatientWriter(transport.writer)
 
     def _give_up_connecting(self, client: Client, server: Server) -> None:
         if server.timestamp_end or (server.connected and (server.tls_established or not server.tls)):
