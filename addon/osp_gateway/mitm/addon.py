@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -90,16 +91,18 @@ class OspAddon:
             "osp_preview",
             int,
             DEFAULT_PREVIEW_KIB,
-            "Bodies of up to this many KiB stay with their flows, to be looked at; 0 keeps none.",
+            "So many KiB of each body stay with its flow, to be looked at; 0 keeps none. With store_streamed_bodies "
+            "all of it stays.",
         )
 
     def configure(self, updated: set[str]) -> None:
         """React to our options, and keep the engine's options at what a gateway needs."""
         self._require_engine_options()  # before anything listens
-        if "osp_preview" in updated:
+        if {"osp_preview", "store_streamed_bodies"} & updated:
             if ctx.options.osp_preview < 0:
                 raise exceptions.OptionsError("osp_preview: expected a number of KiB, 0 or more")
-            self._desk.preview = ctx.options.osp_preview * 1024
+            everything = "store_streamed_bodies" in ctx.options and ctx.options.store_streamed_bodies
+            self._desk.preview = sys.maxsize if everything else ctx.options.osp_preview * 1024
         if "osp_config" in updated and ctx.options.osp_config:
             self._read_config(Path(ctx.options.osp_config))
 
@@ -324,6 +327,7 @@ class OspAddon:
         outcome = self._desk.outcomes.get(flow)
         if isinstance(outcome, Forward) and flow.response is not None:
             adapt_response(flow, outcome, self._desk.preview)
+            self._desk.adapted.add(flow)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The flow may be kept for as long as somebody looks at it; what was decided about it need not be."""

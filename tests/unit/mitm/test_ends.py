@@ -26,7 +26,9 @@ class Handler:
 
 @pytest.fixture
 def server():
-    return Server(address=("127.0.0.1", 1), state=ConnectionState.OPEN)
+    server = Server(address=("127.0.0.1", 1))
+    server.state = ConnectionState.OPEN
+    return server
 
 
 @pytest.fixture
