@@ -19,7 +19,7 @@ from mitmproxy import http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._events import ResponseEndOfMessage, ResponseHeaders
-from mitmproxy.proxy.layers.http._http2 import Http2Server
+from mitmproxy.proxy.layers.http._http2 import Http2Server, StreamState
 
 from osp_gateway.mitm.backlog import Backlogs, Throttle, nobody_to_throttle
 from osp_gateway.mitm.clock import ClockTick
@@ -114,6 +114,9 @@ class ClientHttp2(Http2Server):
             if (yield from self.refused(event)):
                 return False
         elif isinstance(event, h2.events.StreamReset):
+            if event.stream_id in self.unanswered:
+                # mitmproxy forgets a request whose end and reset come in one piece, and would see it through.
+                self.streams[event.stream_id] = StreamState.HEADERS_RECEIVED
             if self.gave_up_too_often(event.stream_id):
                 yield from self.end("requests are opened only to be reset")
                 return True
