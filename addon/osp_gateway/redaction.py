@@ -74,6 +74,8 @@ _LONGEST_CHUNK_LINE: Final = 1024
 _SCHEME: Final = re.compile(r"(basic|bearer|digest|negotiate)\s+(.+)", re.IGNORECASE | re.DOTALL).fullmatch
 _V4: Final = re.compile(r"(\s*AWS4-[A-Z0-9-]{1,40}\s+)(.*)", re.DOTALL).fullmatch
 _V2: Final = re.compile(r"(AWS [^\s:]{1,128}:)(.+)", re.DOTALL).fullmatch
+_LINE_ENDS: Final = re.compile(rb"(\r\n|\r|\n)")
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}").fullmatch
 _PLAIN_PARTS: Final = frozenset({"Credential", "SignedHeaders"})
 _BOUNDARY: Final = re.compile(r"boundary=(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))", re.IGNORECASE).search
 _PART_NAME: Final = re.compile(rb"[;\s]name=(?:\"([^\"\r\n]*)\"|([^\s;\"]+))", re.IGNORECASE).search
@@ -121,6 +123,27 @@ class Redactor:
         masked = tuple([(name, self._value(name.lower(), value)) for name, value in fields])
         return fields if masked == fields else masked
 
+    def doubtful_fields(self, fields: tuple[Field, ...]) -> tuple[Field, ...]:
+        """Those of a head that could not be read: a name may be anything, too."""
+        return tuple(
+            [
+                (name, self._value(name.lower(), value)) if _TOKEN(name) else (b"?", self.mark(name + value).encode())
+                for name, value in fields
+            ]
+        )
+
+    def raw_head(self, octets: bytes) -> bytes:
+        """The octets of a head that could not be read, or of its beginning."""
+        first, *rest = _LINE_ENDS.split(octets)
+        done = [b" ".join([self.target(word) for word in first.split(b" ")])]
+        for end, line in zip(rest[::2], rest[1::2], strict=True):
+            name, colon, value = line.partition(b":")
+            if line and not (colon and _TOKEN(name.rstrip(b" \t"))):
+                done += [end, self.mark(line).encode()]
+            else:
+                done += [end, name, colon, self._value(name.strip().lower(), value)]
+        return b"".join(done)
+
     def target(self, target: bytes) -> bytes:
         """A path with its query, or a URL."""
         path, mark, query = target.partition(b"?")
@@ -139,6 +162,8 @@ class Redactor:
         return self._value(name.lower().encode("latin-1"), value.encode("latin-1")).decode("latin-1")
 
     def _value(self, name: bytes, value: bytes) -> bytes:
+        if b"\r" in value or b"\n" in value or b"\0" in value:
+            return self.mark(value).encode()  # who knows where one header ends and another begins
         if name not in self._octet_names:
             return self._in_text(value) if b"=" in value else value
         text = value.decode("latin-1")

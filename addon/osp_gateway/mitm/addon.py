@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from osp_gateway.gateway import Gateway
 from osp_gateway.mitm.connections import ConnectionCounter
 from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.dialing import try_addresses_in_turn
+from osp_gateway.mitm.ends import PatientWriter, tell_of_the_end
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
 from osp_gateway.mitm.reload import certificate_of, needs_restart, shared_cache
@@ -119,7 +121,8 @@ class OspAddon:
             "osp_preview",
             int,
             DEFAULT_PREVIEW_KIB,
-            "Bodies of up to this many KiB stay with their flows, to be looked at; 0 keeps none.",
+            "So many KiB of each body stay with its flow, to be looked at; 0 keeps none. With store_streamed_bodies "
+            "all of it stays.",
         )
         loader.add_option(
             "osp_redact",
@@ -138,10 +141,11 @@ class OspAddon:
     def configure(self, updated: set[str]) -> None:
         """React to our options, and keep the engine's options at what a gateway needs."""
         self._require_engine_options()  # before anything listens
-        if "osp_preview" in updated:
+        if {"osp_preview", "store_streamed_bodies"} & updated:
             if ctx.options.osp_preview < 0:
                 raise exceptions.OptionsError("osp_preview: expected a number of KiB, 0 or more")
-            self._desk.preview = ctx.options.osp_preview * 1024
+            everything = "store_streamed_bodies" in ctx.options and ctx.options.store_streamed_bodies
+            self._desk.preview = sys.maxsize if everything else ctx.options.osp_preview * 1024
         if updated & {"osp_redact", "osp_redact_headers"}:
             self._desk.showing.redactor = _redactor(ctx.options.osp_redact, ctx.options.osp_redact_headers)
         if "osp_config" in updated and ctx.options.osp_config:
@@ -283,9 +287,12 @@ class OspAddon:
         if data.server in self._desk.trust:
             self._put_gate(data.client, data.server)
 
-    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+    async def server_disconnected(self, data: ServerConnectionHookData) -> None:
         """See `client_disconnected`."""
         self._desk.gates.pop(data.server, None)
+        handler = self._handler_of(data.client)
+        if handler is not None and data.server in self._desk.trust:
+            await tell_of_the_end(handler, data.server, self._desk)
 
     def _put_gate(self, client: Client, connection: Connection, first_octet: float | None = None) -> None:
         handler = self._handler_of(client)
@@ -293,6 +300,8 @@ class OspAddon:
         if transport is not None:
             gate = self._desk.gates[connection] = Gate(transport.writer)
             transport.reader = GatedReader(transport.reader, gate, first_octet)
+            if isinstance(connection, Server):
+                transport.writer = PatientWriter(transport.writer)
 
     def _give_up_connecting(self, client: Client, server: Server) -> None:
         if server.timestamp_end or (server.connected and (server.tls_established or not server.tls)):
@@ -364,6 +373,7 @@ class OspAddon:
         outcome = self._desk.outcomes.get(flow)
         if isinstance(outcome, Forward) and flow.response is not None:
             adapt_response(flow, outcome, self._desk.preview)
+            self._desk.adapted.add(flow)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The flow may be kept for as long as somebody looks at it; what was decided about it need not be."""

@@ -134,6 +134,7 @@ class Desk:
     about the region of a bucket, see `Regions.learn`; bodies of up to `preview` octets stay
     with their flows, for people to look at. `bodies` holds those that are to be decided upon, for as long as it takes.
     A request without progress for `read_timeout` seconds is given up, and so is a connection without a request.
+    `adapted` are the flows whose response has been made the client's. `ended` are the connections to backends of whose end the layers have been told.
     `judges` are the gateways that have yet to decide about a body: the ones that decided about its head.
     """
 
@@ -148,6 +149,8 @@ class Desk:
     managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
     gates: WeakKeyDictionary[connection.Connection, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
+    adapted: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
+    ended: WeakSet[connection.Server] = field(default_factory=WeakSet)
     in_flight: InFlight = field(default_factory=InFlight)
     showing: Showing = field(default_factory=Showing)
     heads: WeakKeyDictionary[http.HTTPFlow, RequestHead] = field(default_factory=WeakKeyDictionary)
@@ -162,9 +165,9 @@ class Desk:
         """The head of a request as it was received, for as long as the request is not over."""
         return self.heads.get(flow) or head_of(flow)
 
-    def abort_if_behind(self, client: connection.Client) -> None:
-        """End the connection of a client that has not even taken what it was sent: closing would wait for it."""
-        gate = self.gates.get(client)
+    def abort_if_behind(self, peer: connection.Connection) -> None:
+        """End the connection of somebody who has not even taken what was sent: closing would wait for that."""
+        gate = self.gates.get(peer)
         if gate is not None and gate.is_behind():
             gate.abort()
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from mitmproxy import http
 from mitmproxy.flow import Flow
 
-from osp_gateway.mitm.columns import WIDTH, wrapped
+from osp_gateway.mitm.columns import WIDTH, visible, wrapped
 from osp_gateway.outcomes import Forward, Verdict
 from osp_gateway.redaction import Redactor
 from osp_gateway.s3 import encoding
@@ -60,9 +60,21 @@ class Showing:
         data.headers = http.Headers(self.redactor.fields(data.headers.fields))
         data.path = self.redactor.target(data.path)
 
-    def request_body(self, flow: http.HTTPFlow, head: RequestHead, body: bytes) -> None:
-        """Keep a request's body, or its beginning, with its flow."""
-        flow.request.data.content = body if self.redactor is None else self.redactor.request_body(head, body)
+    def unreadable(self, flow: http.HTTPFlow) -> None:
+        """Mask a request that could not even be read, and whose body, here, is its head."""
+        if self.redactor is None:
+            return
+        data = flow.request.data
+        data.headers = http.Headers(self.redactor.doubtful_fields(data.headers.fields))
+        data.path = self.redactor.target(data.path)
+        if data.content:
+            data.content = self.redactor.raw_head(data.content)
+
+    def request_body(self, flow: http.HTTPFlow, head: RequestHead) -> None:
+        """Mask what is kept of a request's body: all of it, or its beginning."""
+        data = flow.request.data
+        if self.redactor is not None and data.content:
+            data.content = self.redactor.request_body(head, data.content)
 
     def verdict(self, flow: http.HTTPFlow, head: RequestHead, verdict: Verdict, domains: tuple[str, ...]) -> None:
         """Take down what was decided, in one line for everybody and at length for the views.
@@ -216,8 +228,7 @@ def comment(verdict: Verdict) -> str:
     sent = f" -> {verdict.upstream}" if verdict.upstream != "-" else ""
     cached = "from cache" if verdict.cached else "not from cache"
     who = verdict.who if verdict.tls_subject is None else f"{verdict.who} [{verdict.tls_subject}]"
-    line = f"{who} {verdict.operation} {where}: {decision}, {cached}{sent}, {verdict.micros} us in the gateway"
-    return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
+    return visible(f"{who} {verdict.operation} {where}: {decision}, {cached}{sent}, {verdict.micros} us in the gateway")
 
 
 def details_of(flow: Flow | None) -> Mapping[str, Any]:

@@ -299,7 +299,7 @@ def _body(flow: http.HTTPFlow, head: RequestHead, details: Mapping[str, Any]) ->
         return b"" if announced == "0" and "transfer-encoding" not in head.fields else None
     if (head.get("x-amz-content-sha256") or "").startswith("STREAMING-"):
         return _unframed(body)
-    return body if len(body) <= MAX_BODY else None
+    return body if len(body) <= MAX_BODY and announced == str(len(body)) else None
 
 
 def _unframed(body: bytes) -> bytes | None:

@@ -86,16 +86,45 @@ def annotate(
         log.info("%s", flow.comment)
 
 
-class Preview:
-    """Streams a response's body through a rewriter and keeps a small one with the flow, to be looked at."""
+class Beginning:
+    """What is kept of a body: its first octets."""
 
-    def __init__(self, response: http.Response, rewriters: Sequence[Rewriter], limit: int) -> None:
-        """Keep bodies of up to `limit` octets."""
-        self._response = response
-        self._rewriters = tuple(rewriters)
+    def __init__(self, limit: int) -> None:
+        """Keep `limit` octets at most."""
         self._limit = limit
-        self._kept: list[bytes] = []
+        self._pieces: list[bytes] = []
+        self._kept = 0
         self._octets = 0
+
+    def add(self, data: bytes) -> None:
+        """One more piece of the body."""
+        self._octets += len(data)
+        if data and self._kept < self._limit:
+            self._pieces.append(data[: self._limit - self._kept])
+            self._kept += len(self._pieces[-1])
+
+    def show(self, flow: http.HTTPFlow, message: http.Message, name: str) -> None:
+        """Put it into the flow's `message`; where it is not all of the body, say so."""
+        if not self._limit and self._octets:
+            return
+        message.data.content = b"".join(self._pieces)
+        if self._octets > self._kept:
+            flow.metadata[f"osp_{name}_cut"] = self._octets
+            flow.comment += f", {name} body: the first {self._kept} of {self._octets} octets"
+
+    def forget(self) -> None:
+        """Nobody will look at it any more."""
+        self._pieces.clear()
+
+
+class Preview:
+    """Streams a response's body through rewriters and keeps its beginning with the flow, to be looked at."""
+
+    def __init__(self, flow: http.HTTPFlow, rewriters: Sequence[Rewriter], limit: int) -> None:
+        """Keep `limit` octets at most."""
+        self._flow = flow
+        self._rewriters = tuple(rewriters)
+        self._kept = Beginning(limit)
 
     def __call__(self, data: bytes) -> list[bytes]:
         """What mitmproxy calls for each piece, and with `b""` at the end.
@@ -107,13 +136,9 @@ class Preview:
             ready = rewriter.feed(ready) if ready else b""
             if not data:
                 ready += rewriter.finish()
-        self._octets += len(ready)
-        if self._octets <= self._limit:
-            self._kept.append(ready)
-            if not data:
-                self._response.data.content = b"".join(self._kept)
-        else:
-            self._kept.clear()
+        self._kept.add(ready)
+        if not data and self._flow.response is not None:
+            self._kept.show(self._flow, self._flow.response, "response")
         return [ready] if ready else []
 
 
@@ -123,7 +148,7 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
     Args:
         flow: with the response's head.
         forward: what was decided about its request.
-        preview: bodies of up to this many octets stay with the flow.
+        preview: so many octets of the body stay with the flow.
     """
     response = flow.response
     assert response is not None
@@ -146,7 +171,7 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int) -> None:
     if kept != fields:
         # A response of the flow's own: the connection to the backend still needs the one that it read.
         response = flow.response = _with_fields(response, kept)
-    response.stream = Preview(response, rewriters, preview) if preview or rewriters else True
+    response.stream = Preview(flow, rewriters, preview) if preview or rewriters else True
 
 
 def _connection_headers(flow: http.HTTPFlow) -> frozenset[bytes]:
