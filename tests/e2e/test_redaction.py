@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -166,6 +167,23 @@ def with_raw_requests(port: int) -> None:
     ask(port, signed(port, "GET", "/demo/moved", host=f"other.example.test:{port}").octets)
 
 
+def with_unreadable_heads(port: int) -> None:
+    """Heads that are refused before there is a request."""
+    good = signed(port, "GET", "/demo/unreadable", headers=(("Cookie", f"c={COOKIE}"),)).octets
+    for octets in (
+        good.replace(b"\r\nAuthorization: ", b"\r\nAuthorization : "),
+        good.replace(b"SignedHeaders=", b"\r\n SignedHeaders="),
+        good.replace(b"\r\nAuthorization: ", b"\r\nAuthorization\0: "),
+        good.replace(b"\r\nAuthorization: ", b"\nx: y\rAuthorization: "),
+        good.replace(b" HTTP/1.1\r\n", b" HTTP/1.1\r\n " + BEARER.encode() + b"\r\n"),
+        good.replace(b"/demo/unreadable", b"/demo/unre adable?X-Amz-Security-Token=" + TOKEN.encode()),
+        good.replace(b"\r\nHost: ", b"\r\nContent-Length: x\r\nHost: "),
+    ):
+        assert octets != good
+        with contextlib.suppress(ConnectionError):
+            ask(port, octets)
+
+
 def with_chunks(port: int) -> None:
     trailers = ((CRC32, base64.b64encode(b"\0" * 4).decode()),)
     good = Upload("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", b"x" * 20_000).request(port, "/demo/chunks")
@@ -210,6 +228,7 @@ def left(tmp_path_factory) -> Iterator[Left]:
             with_sigv2(tee.port)
             with_aws_cli(tee.port, folder)
             with_raw_requests(tee.port)
+            with_unreadable_heads(tee.port)
             with_chunks(tee.port)
             with_forms(tee.port)
         sent = tee.octets
