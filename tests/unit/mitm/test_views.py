@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mitmproxy import http
+from mitmproxy import flowfilter, http
 from mitmproxy.contentviews import Metadata, registry
 from mitmproxy.io import FlowReader, FlowWriter
 from mitmproxy.test import tflow
@@ -301,6 +301,31 @@ def test_the_view_that_suits_is_taken(
 
 def test_an_object_that_is_xml_is_left_to_others() -> None:
     assert not chosen(flow_with(operation="GetObject"), LISTING, answer=True).startswith("S3 ")
+
+
+# Filters
+
+
+@pytest.mark.parametrize(
+    ("written", "changes", "found"),
+    [
+        ("~comment GetObject & ~c 403", {"allowed": False}, True),
+        ("~comment GetObject & ~c 403", {"allowed": True}, False),
+        ('~comment "client-fake-key " & ~comment demo/', {}, True),
+        ('~comment "another-key " & ~comment demo/', {}, False),
+        ("~marked", {"allowed": False}, True),
+        ("~c 403 & !~marked", {"allowed": False}, False),
+        ('~comment "not from cache"', {"cached": True}, False),
+        ('~comment "not from cache"', {}, True),
+        ('~comment "ALLOWED ONCE"', {"reason": "ALLOWED ONCE by osp.allow.once, else: denied by f"}, True),
+    ],
+)
+def test_filters_of_the_readme_find_what_it_says(written: str, changes: dict[str, Any], found: bool) -> None:
+    flow = flow_with(**changes)
+    assert flow.response is not None
+    flow.response.status_code = 403 if not changes.get("allowed", True) else 200
+    assert bool(flowfilter.match(flowfilter.parse(written), flow)) is found
+    assert written.partition('"')[0] in (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
 
 
 # Nothing makes them raise
