@@ -10,6 +10,7 @@ from support.signing import signed
 from support.upstream import good, recording_upstream
 
 CONFIG = f"""
+from dataclasses import replace
 from osp_gateway import ProxyServerConfig
 from osp_gateway.gateway import Gateway
 from osp_gateway.mitm import addon, downstream, layers, pacing, transport, wire
@@ -48,7 +49,7 @@ async def admitting(self, arrival):
     outcome = await admit(self, arrival)
     where = path.rpartition("/")[2]
     if where in ("feed", "finish"):
-        object.__setattr__(outcome, "body", Codec(outcome.body, where))
+        outcome = replace(outcome, plan=replace(outcome.plan, codec=Codec(outcome.body, where)))
     return outcome
 Gateway.admit = admitting
 
