@@ -1,4 +1,5 @@
-"""Whatever is raised in our code ends one request with 500 (or cuts its answer off), leaves a trace, and nothing hangs."""
+"""Whatever is raised in our code ends one request with 500 (or cuts its answer off), leaves a trace, and nothing
+hangs."""
 
 from __future__ import annotations
 

@@ -49,9 +49,10 @@ def test_the_beginning_of_each_body_is_kept(tmp_path):
     assert large.comment.endswith(
         ", request body: the first 2048 of 5120 octets, response body: the first 2048 of 5120 octets"
     )
-    assert large.metadata == {"osp_request_cut": 5120, "osp_response_cut": 5120}
+    cut = {name: value for name, value in large.metadata.items() if name.endswith("_cut")}
+    assert cut == {"osp_request_cut": 5120, "osp_response_cut": 5120}
     assert "octets" not in small.comment
-    assert not small.metadata
+    assert not any(name.endswith("_cut") for name in small.metadata)
 
 
 def test_nothing_is_kept_where_nothing_is_wanted(tmp_path):
@@ -96,7 +97,10 @@ def test_a_limit_on_bodies_is_an_s3_error(tmp_path):
 UNREADABLE = {
     "bare-lf": (b"GET /demo/bare-lf HTTP/1.1\nHost: h\n\n", "ends in LF or CR alone"),
     "blank": (b"PUT /demo/blank HTTP/1.1\r\nHost : h\r\n\r\n", "REFUSED, the request cannot be read"),
-    "two-lengths": (b"PUT /demo/two-lengths HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "th"),
+    "two-lengths": (
+        b"PUT /demo/two-lengths HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "th",
+    ),
     "version": (b"GET /demo/version HTTP/3.0\r\nHost: h\r\n\r\n", "REFUSED, the request cannot be read"),
 }
 

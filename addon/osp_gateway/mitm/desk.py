@@ -134,7 +134,8 @@ class Desk:
     about the region of a bucket, see `Regions.learn`; bodies of up to `preview` octets stay
     with their flows, for people to look at. `bodies` holds those that are to be decided upon, for as long as it takes.
     A request without progress for `read_timeout` seconds is given up, and so is a connection without a request.
-    `adapted` are the flows whose response has been made the client's. `ended` are the connections to backends of whose end the layers have been told.
+    `adapted` are the flows whose response has been made the client's. `ended` are the connections to backends of whose
+    end the layers have been told.
     `judges` are the gateways that have yet to decide about a body: the ones that decided about its head.
     """
 

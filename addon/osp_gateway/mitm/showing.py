@@ -181,7 +181,7 @@ class Showing:
         return copy
 
     def over(self, flow: http.HTTPFlow, outcome: object) -> None:
-        """The exchange is over: mask what was kept of a store's answer, and leave something to be looked at."""
+        """The exchange is over: mask what was kept of a store's answer."""
         if self.redactor is not None and flow.response is not None and isinstance(outcome, Forward):
             response = flow.response
             masked = self.redactor.fields(response.headers.fields)
@@ -189,10 +189,6 @@ class Showing:
                 response.data.headers = http.Headers(masked)
             if response.raw_content:
                 response.data.content = self._store_body(response, response.raw_content)
-        if self.details and flow.request.data.content is None:
-            # mitmproxy shows no view, not even ours, of a request without a body of its own.
-            flow.request.data.content = b""
-            _details(flow)["body_kept"] = False
 
     def _store_body(self, response: http.Response, body: bytes) -> bytes:
         assert self.redactor is not None

@@ -100,7 +100,7 @@ class Snippet:
             path=quote(head.path.encode("latin-1"), safe=_IN_PATH),
             query=_plain_query(head),
             headers=tuple(_without_coding(pair) for pair in kept if MARK not in pair[1] and _without_coding(pair)[1]),
-            body=_body(flow, head, details),
+            body=_body(flow, head),
             left_out=tuple(name for name, value in kept if MARK in value),
             region=scope[1] if scope else DEFAULT_REGION,
             operation=operation,
@@ -291,11 +291,11 @@ def _without_coding(header: Header) -> Header:
     return name, ",".join(one.strip() for one in value.split(",") if one.strip().lower() != "aws-chunked")
 
 
-def _body(flow: http.HTTPFlow, head: RequestHead, details: Mapping[str, Any]) -> bytes | None:
+def _body(flow: http.HTTPFlow, head: RequestHead) -> bytes | None:
     """The body as an object has it, without framing; None where not all of it is there."""
     body = flow.request.data.content
     announced = head.get("content-length") or "0"
-    if body is None or details.get("body_kept") is False:
+    if body is None:
         return b"" if announced == "0" and "transfer-encoding" not in head.fields else None
     if (head.get("x-amz-content-sha256") or "").startswith("STREAMING-"):
         return _unframed(body)

@@ -51,7 +51,7 @@ def _lines(flow: http.HTTPFlow, details: Mapping[str, Any], body: bytes) -> Iter
     explanation = flow.metadata.get(EXPLANATION)
     if isinstance(explanation, str):
         yield from ("", "Why the signature was refused:", *indented(explanation.rstrip()))
-    yield from _body(flow.request, details, body)
+    yield from _body(flow, body)
 
 
 def _verdict(details: Mapping[str, Any]) -> Iterator[str]:
@@ -118,12 +118,14 @@ def _signature(found: Any) -> Iterator[str]:
     yield from ("", "String to sign:", *indented(_text(found, "string_to_sign")))
 
 
-def _body(request: http.Request, details: Mapping[str, Any], body: bytes) -> Iterator[str]:
-    announced = request.headers.get("content-length", "0")
-    if not body and (details.get("body_kept") is False or announced != "0"):
+def _body(flow: http.HTTPFlow, body: bytes) -> Iterator[str]:
+    announced = flow.request.headers.get("content-length", "0")
+    cut = flow.metadata.get("osp_request_cut")
+    if not body and announced != "0":
         yield from ("", f"Of its body, {visible(announced)} octets by its head, nothing was kept, or nothing was read.")
     elif body:
-        yield from ("", f"Body, {len(body)} octets:", *indented(body[:MAX_BODY_SHOWN].decode("utf-8", "replace")))
+        length = f"the first {len(body)} of {cut}" if isinstance(cut, int) else str(len(body))
+        yield from ("", f"Body, {length} octets:", *indented(body[:MAX_BODY_SHOWN].decode("utf-8", "replace")))
         if len(body) > MAX_BODY_SHOWN:
             yield "  ..."
 
