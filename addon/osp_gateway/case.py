@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from osp_gateway.outcomes import Arrival, Verdict
+from osp_gateway.sigv4.explain import Explanation
 
 
 @dataclass(slots=True)
@@ -22,7 +23,7 @@ class Case:
     reason: str = ""
     cached: bool = False
     upstream: str = "-"
-    explanation: str = ""
+    explanation: Explanation | None = None
 
     def verdict(self, allowed: bool, reason: str) -> Verdict:
         """The case closed."""

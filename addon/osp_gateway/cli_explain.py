@@ -24,7 +24,8 @@ from osp_gateway.backends.http_client import Urllib3Asker
 from osp_gateway.callables import CallableRunner
 from osp_gateway.config import ConfigError, Settings
 from osp_gateway.keychain import make_keystore
-from osp_gateway.mitm.flowfile import FlowFileError, read_flows
+from osp_gateway.mitm.flowfile import FlowFileError, Noted, read_flows
+from osp_gateway.redaction import IS_MARK
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.dates import parse_amz_date
@@ -58,6 +59,12 @@ class _Request:
     body: bytes | None = field(repr=False)
     arrived: float
     port: int | None = None
+    noted: Noted | None = None
+
+    @property
+    def masked(self) -> bool:
+        """Whether the signature is one that mitmproxy has not kept (`osp_redact`): nothing can be computed of it."""
+        return any(IS_MARK(sighting.signature) for sighting in sightings(self.head))
 
 
 @click.command(name="explain", epilog=_EXAMPLES)
@@ -83,7 +90,12 @@ def explain_command(
     settings = _settings(config)
     secret_of = _secret_source(settings, secret_env)
     requests = _from_stdin() if flowfile is None else _from_flows(flowfile, every)
-    explained = [_show(request, _explain(request, settings, secret_of), as_json) for request in requests]
+    explained = [
+        _show_noted(request, as_json)
+        if request.masked
+        else _show(request, _explain(request, settings, secret_of), as_json)
+        for request in requests
+    ]
     if not explained and not as_json:
         click.echo("There is no refused request with a signature in it.", err=True)
     sys.exit(0 if explained and all(explained) else 1)
@@ -117,7 +129,7 @@ def _from_flows(path: Path, every: bool) -> Iterator[_Request]:
     try:
         for flow in read_flows(path):
             if every or (flow.refused and sightings(flow.head)):
-                yield _Request(flow.head, flow.body, flow.arrived, flow.port)
+                yield _Request(flow.head, flow.body, flow.arrived, flow.port, flow.noted)
     except FlowFileError as error:
         raise click.UsageError(f"{path}: {error}.") from None
 
@@ -209,15 +221,45 @@ def _knowledge(request: _Request, settings: Settings | None, secret: str) -> Kno
 
 
 def _show(request: _Request, explanation: Explanation, as_json: bool) -> bool:
-    target = printable(request.head.path)
     if as_json:
-        document: dict[str, Any] = {"method": printable(request.head.method), "path": target, **explanation.as_dict()}
-        click.echo(json.dumps(document))
+        click.echo(json.dumps({**_about(request), **explanation.as_dict()}))
     else:
-        colour = sys.stdout.isatty()
-        width = shutil.get_terminal_size((120, 24)).columns
-        title = f"{printable(request.head.method)} {target}"
-        click.echo(click.style(title, bold=True) if colour else title)
+        _echo_title(request)
         with contextlib.suppress(BrokenPipeError):
-            click.echo(explanation.text(colour, width))
+            click.echo(explanation.text(sys.stdout.isatty(), shutil.get_terminal_size((120, 24)).columns))
     return explanation.explained
+
+
+def _show_noted(request: _Request, as_json: bool) -> bool:
+    """What was found out when the request came: its signature was not kept."""
+    noted = request.noted or Noted("", (), False, "")
+    explained = noted.matches or bool(noted.causes)
+    if as_json:
+        found = {"matches": noted.matches, "explained": explained, "causes": [{"name": name} for name in noted.causes]}
+        click.echo(json.dumps({**_about(request), "masked": True, "reason": noted.reason, **found, "text": noted.text}))
+        return explained
+    _echo_title(request)
+    click.echo(_MASKED)
+    told = noted.text or (f"decided then: {noted.reason}\n" if noted.reason else "")
+    click.echo(_plain(told) or "Nothing was found out about it then.\n")
+    return explained
+
+
+_MASKED: Final = (
+    "The signature in this file is masked, so that nothing can be computed anew. This is what the gateway found out\n"
+    "when the request came. To explain requests from their flow file, record it with --set osp_redact=false.\n"
+)
+
+
+def _plain(text: str) -> str:
+    """Line by line without anything that a terminal could take for a command: a file may say anything."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _about(request: _Request) -> dict[str, Any]:
+    return {"method": printable(request.head.method), "path": printable(request.head.path)}
+
+
+def _echo_title(request: _Request) -> None:
+    title = f"{printable(request.head.method)} {printable(request.head.path)}"
+    click.echo(click.style(title, bold=True) if sys.stdout.isatty() else title)

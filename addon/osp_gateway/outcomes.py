@@ -17,6 +17,7 @@ from osp_gateway.hooks import BackendRequest
 from osp_gateway.s3.address import AddressingStyle, Resource
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import Header, RequestHead
+from osp_gateway.sigv4.explain import Explanation
 from osp_gateway.sigv4.form_codec import PostForm
 from osp_gateway.sigv4.payload import BodyCodec
 
@@ -59,7 +60,7 @@ class Verdict:
     cached: bool
     upstream: str
     micros: int
-    explanation: str = field(default="", repr=False)
+    explanation: Explanation | None = field(default=None, repr=False)
     tls_subject: str | None = None
 
 

@@ -101,3 +101,11 @@ def _stricter(one: Constraints | None, other: Constraints | None) -> Constraints
         return one or other
     octets = [c.max_octets for c in (one, other) if c.max_octets is not None]
     return Constraints(max_octets=min(octets, default=None))
+
+
+def kept_decisions(authorizer: Authorizer) -> int:
+    """How many decisions an authorizer, or those that it is composed of, remember."""
+    if isinstance(authorizer, _Composed):
+        return sum(map(kept_decisions, authorizer.parts))
+    kept = getattr(authorizer, "kept", 0)
+    return kept if isinstance(kept, int) else 0

@@ -135,6 +135,11 @@ class Keystore:
         found = self._file.get(access_key)
         return None if found is None else found.buckets
 
+    @property
+    def kept(self) -> int:
+        """How many of the fetcher's answers are remembered."""
+        return len(self._cache)
+
     def known(self, access_key: str, session_token: str | None = None) -> str:
         """The secret, where it is at hand without asking anybody; else an empty string."""
         pair = self.listed(access_key)

@@ -49,6 +49,11 @@ class ValidatorAuthorizer:
             CACHE_SIZE, second=level(shared, kind, DECISION), tally=tally
         )
 
+    @property
+    def kept(self) -> int:
+        """How many decisions are remembered."""
+        return len(self._cache)
+
     async def __call__(self, request: AccessRequest) -> Decision:
         """Ask, or remember. An answer is kept under everything that the function could see."""
         key = cache_key(request) if self._takes_request else (request.token, request.bucket)

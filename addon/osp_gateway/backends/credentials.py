@@ -87,6 +87,11 @@ class BackendCredentials:
         """
         return await self._chain.get(source) if isinstance(source, ChainSource) else source
 
+    @property
+    def kept(self) -> int:
+        """How many of the fetcher's answers are remembered."""
+        return len(self._cache)
+
     async def _fetch(self, token: str, bucket: str, ttl: float) -> Entry[Credentials]:
         assert self._fetcher is not None
         name = name_of(self._fetcher)

@@ -73,6 +73,11 @@ class IamTokens:
         self._tokens: LRUCache[str, _Token] = LRUCache(MAX_TOKENS)
         self._flights: dict[str, asyncio.Task[_Token]] = {}
 
+    @property
+    def kept(self) -> int:
+        """How many tokens are remembered."""
+        return len(self._tokens)
+
     async def token(self, api_key: str) -> str:
         """A valid token for the API key.
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -17,6 +20,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from osp_gateway import configfile
+from osp_gateway.access.grants import Grants
 from osp_gateway.backends.http_client import Urllib3Asker, Urllib3Poster
 from osp_gateway.callables import CallableRunner, CallTimeout
 from osp_gateway.config import ConfigError, Settings
@@ -24,17 +28,20 @@ from osp_gateway.gateway import Gateway
 from osp_gateway.mitm.connections import ConnectionCounter
 from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.dialing import try_addresses_in_turn
+from osp_gateway.mitm.ends import PatientWriter
 from osp_gateway.mitm.instruments import Instruments
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
 from osp_gateway.mitm.reload import certificate_of, needs_restart, shared_cache
+from osp_gateway.mitm.showing import Showing
 from osp_gateway.mitm.steady import SteadyLock
 from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, start_upstream
-from osp_gateway.mitm.views import ExplanationView
-from osp_gateway.mitm.wire import adapt_by_hook, adapt_response, annotate, arrival_of, head_of, response_of
+from osp_gateway.mitm.views import VIEWS
+from osp_gateway.mitm.wire import adapt_by_hook, adapt_response, annotate, arrival_of, response_of
 from osp_gateway.observe.admin import AdminServer
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingAction, PendingForm, Reply, Verdict, refuse
+from osp_gateway.redaction import Redactor
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sharing import SharedCache
 from osp_gateway.version import __version__
@@ -42,6 +49,8 @@ from osp_gateway.version import __version__
 log = logging.getLogger(__name__)
 
 DEFAULT_PREVIEW_KIB: Final = 64
+_MARKS: Final = os.urandom(32)
+"""The key of the marks in masked flows: one for the life of the process, kept nowhere else."""
 READ_SECONDS: Final = 60.0
 """For a configuration to be read anew."""
 
@@ -60,6 +69,7 @@ class OspAddon:
         self._started: Settings | None = None
         self._serving = settings is not None
         self._source = source
+        self.grants = None if self._serving else Grants(time.monotonic)
         self._reader = CallableRunner(READ_SECONDS, max_concurrent=1)
         self._tls_ports: frozenset[int] = frozenset()
         self._server_name = "osp"
@@ -70,7 +80,7 @@ class OspAddon:
         self._rolling_back = False
         self._subjects: WeakKeyDictionary[Client, tuple[ClientAuthority, str | None]] = WeakKeyDictionary()
         self._ask = Urllib3Asker()
-        self.desk = Desk(refuse=self._refuse)
+        self.desk = Desk(refuse=self._refuse, showing=Showing(Redactor(key=_MARKS), details=not self._serving))
         self._life = Life(self.desk, self._reload)
         self._connections = ConnectionCounter()
         self._instruments = Instruments(self.desk.watch, self._connections, __version__)
@@ -78,11 +88,33 @@ class OspAddon:
         if settings is not None:
             self._use(settings)
 
+    # For commands
+
+    @property
+    def gateway(self) -> Gateway | None:
+        """The one that decides about the next request."""
+        return self._gateway
+
+    @property
+    def settings(self) -> Settings | None:
+        """The configuration in use."""
+        return self._settings
+
+    def find_out_anew(self) -> None:
+        """Forget all that is cached. Requests under way end as they began."""
+        if self._settings is not None:
+            self._use(self._settings)
+
+    async def reload(self) -> None:
+        """See `_reload`."""
+        await self._reload()
+
     # Life
 
     def load(self, loader: Loader) -> None:
         """Declare our options and views."""
-        contentviews.add(ExplanationView)
+        for view in VIEWS:
+            contentviews.add(view)
         loader.add_option(
             "osp_config",
             str,
@@ -94,16 +126,33 @@ class OspAddon:
             "osp_preview",
             int,
             DEFAULT_PREVIEW_KIB,
-            "The first KiB of each body, so many, stay with their flows, to be looked at; 0 keeps none.",
+            "So many KiB of each body stay with its flow, to be looked at; 0 keeps none. With store_streamed_bodies "
+            "all of it stays.",
+        )
+        loader.add_option(
+            "osp_redact",
+            bool,
+            True,
+            "Mask signatures, tokens, cookies and keys of SSE-C wherever flows are shown, saved or exported. Equal "
+            "values get equal marks.",
+        )
+        loader.add_option(
+            "osp_redact_headers",
+            Sequence[str],
+            [],
+            "Names of further headers, and query parameters, that osp_redact masks.",
         )
 
     def configure(self, updated: set[str]) -> None:
         """React to our options, and keep the engine's options at what a gateway needs."""
         self._require_engine_options()  # before anything listens
-        if "osp_preview" in updated:
+        if {"osp_preview", "store_streamed_bodies"} & updated:
             if ctx.options.osp_preview < 0:
                 raise exceptions.OptionsError("osp_preview: expected a number of KiB, 0 or more")
-            self.desk.preview = ctx.options.osp_preview * 1024
+            everything = "store_streamed_bodies" in ctx.options and ctx.options.store_streamed_bodies
+            self.desk.preview = sys.maxsize if everything else ctx.options.osp_preview * 1024
+        if updated & {"osp_redact", "osp_redact_headers"}:
+            self.desk.showing.redactor = _redactor(ctx.options.osp_redact, ctx.options.osp_redact_headers)
         if "osp_config" in updated and ctx.options.osp_config:
             self._read_config(Path(ctx.options.osp_config))
 
@@ -187,7 +236,13 @@ class OspAddon:
         self._instruments.use(settings)
         self._certificate = certificate
         self._gateway = Gateway(
-            settings, Urllib3Poster(), predecessor=self._gateway, shared=shared, tallies=tallies, ask=self._ask
+            settings,
+            Urllib3Poster(),
+            predecessor=self._gateway,
+            shared=shared,
+            tallies=tallies,
+            ask=self._ask,
+            grants=self.grants,
         )
         self._close_shared(shared)
         if self._started is None:
@@ -259,7 +314,7 @@ class OspAddon:
         if data.server in self.desk.trust:
             self._put_gate(data.client, data.server)
 
-    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+    async def server_disconnected(self, data: ServerConnectionHookData) -> None:
         """See `client_disconnected`."""
         self.desk.gates.pop(data.server, None)
 
@@ -269,6 +324,8 @@ class OspAddon:
         if transport is not None:
             gate = self.desk.gates[connection] = Gate(transport.writer)
             transport.reader = GatedReader(transport.reader, gate, first_octet)
+            if isinstance(connection, Server):
+                transport.writer = PatientWriter(transport.writer)
 
     def _give_up_connecting(self, client: Client, server: Server) -> None:
         if server.timestamp_end or (server.connected and (server.tls_established or not server.tls)):
@@ -308,7 +365,8 @@ class OspAddon:
             return
         assert self._gateway is not None
         gateway = self.desk.judges[flow] = self._gateway
-        self._record(flow, await gateway.admit(arrival_of(flow, self._subject(flow.client_conn))))
+        head = self.desk.head(flow)
+        self._record(flow, await gateway.admit(arrival_of(flow, self._subject(flow.client_conn), head)))
 
     async def post_form(self, flow: http.HTTPFlow) -> None:
         """The second step for a POST form, or a call of the token service: what it asks is there (`PostFormHook`)."""
@@ -325,7 +383,7 @@ class OspAddon:
             return
         if isinstance(outcome, Reply) and outcome.shown is not None:
             self.desk.unseen[flow] = outcome.body
-        annotate(flow, outcome.verdict)
+        self._annotate(flow, outcome.verdict)
         if not isinstance(outcome, Forward):
             flow.response = response_of(outcome)
 
@@ -350,6 +408,7 @@ class OspAddon:
             adapt_response(flow, outcome, self.desk.preview, self.desk.tapes.get(flow))
             if outcome.told is not None:
                 await adapt_by_hook(flow, outcome, self.desk.judges[flow])
+            self.desk.adapted.add(flow)
         except S3Error as error:
             self.desk.unfit[flow] = error
         except Exception as error:
@@ -358,10 +417,12 @@ class OspAddon:
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The flow may be kept for as long as somebody looks at it; what was decided about it need not be."""
+        self.desk.showing.over(flow, self.desk.outcomes.get(flow))
         self.desk.forget(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """See `response`."""
+        self.desk.showing.over(flow, self.desk.outcomes.get(flow))
         self.desk.forget(flow)
 
     def _not_ours(self, flow: http.HTTPFlow) -> S3Error | None:
@@ -396,10 +457,23 @@ class OspAddon:
         outcome = self.desk.outcomes.get(flow)
         verdict = outcome.verdict if outcome is not None else _unjudged(error)
         self.desk.unseen.pop(flow, None)
-        refusal = refuse(verdict, error, head_of(flow), self._server_name)
-        annotate(flow, refusal.verdict)
+        refusal = refuse(verdict, error, self.desk.head(flow), self._server_name)
+        self._annotate(flow, refusal.verdict)
         self.desk.outcomes[flow] = refusal
         return response_of(refusal)
+
+    def _annotate(self, flow: http.HTTPFlow, verdict: Verdict) -> None:
+        domains = self._settings.domains if self._settings else ()
+        annotate(flow, verdict, self.desk.showing, self.desk.head(flow), domains)
+
+
+def _redactor(wanted: bool, headers: Sequence[str]) -> Redactor | None:
+    """Raise `OptionsError` where a header cannot be masked."""
+    try:
+        redactor = Redactor(headers, _MARKS)
+    except ValueError as error:
+        raise exceptions.OptionsError(f"osp_redact_headers: {error} cannot be masked") from None
+    return redactor if wanted else None
 
 
 def _is_ours(mode: ProxyMode) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from osp_gateway.config import Settings
 from osp_gateway.mitm.addon import OspAddon
 from osp_gateway.mitm.client_replay import ClientReplayAddon
+from osp_gateway.mitm.commands import CommandsAddon
 from osp_gateway.mitm.offline import FORWARD, OfflineAddon
 from osp_gateway.mitm.recorder import RecorderAddon
 from osp_gateway.replay.library import Library
@@ -33,4 +34,5 @@ def gateway_addons(
     """
     gateway = OspAddon(settings, source)
     desk = gateway.desk
-    return [RecorderAddon(desk), gateway, OfflineAddon(desk, library, extra), ClientReplayAddon(desk)]
+    addons = [RecorderAddon(desk), gateway, OfflineAddon(desk, library, extra), ClientReplayAddon(desk)]
+    return addons if settings is not None else [*addons, CommandsAddon(gateway)]

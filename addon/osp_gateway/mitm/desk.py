@@ -23,11 +23,14 @@ from osp_gateway.backends.routes import Destination
 from osp_gateway.gateway import Gateway
 from osp_gateway.limits import DEFAULT_LIMITS, Limits
 from osp_gateway.mitm.in_flight import InFlight
+from osp_gateway.mitm.showing import Showing
 from osp_gateway.mitm.watch import Watch
+from osp_gateway.mitm.wire import head_of
 from osp_gateway.outcomes import Outcome
 from osp_gateway.replay.library import Library
 from osp_gateway.replay.tape import Tape
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.keys import KeyPair
 
 
@@ -139,9 +142,9 @@ class Desk:
     about the region of a bucket, see `Regions.learn`; bodies of up to `preview` octets stay
     with their flows, for people to look at. `bodies` holds those that are to be decided upon, for as long as it takes.
     A request without progress for `read_timeout` seconds is given up, and so is a connection without a request.
-    `unseen` are answers that hold secrets: the flow has their like without them.
-    `judges` are the gateways that have yet to decide about a body: the ones that decided about its head. `unfit` says
-    of which flows the backend's answer must not reach the client, and why.
+    `unseen` are answers that hold secrets: the flow has their like without them. `adapted` are the flows whose response
+    has been made the client's; `unfit` says of which it must not reach the client, and why.
+    `judges` are the gateways that have yet to decide about a body: the ones that decided about its head.
     """
 
     refuse: Callable[[http.HTTPFlow, S3Error], http.Response]
@@ -157,6 +160,8 @@ class Desk:
     managed: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
     gates: WeakKeyDictionary[connection.Connection, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
+    adapted: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
+    ended: WeakSet[connection.Server] = field(default_factory=WeakSet)
     in_flight: InFlight = field(default_factory=InFlight)
     watch: Watch = field(default_factory=Watch)
     tapes: WeakKeyDictionary[http.HTTPFlow, Tape] = field(default_factory=WeakKeyDictionary)
@@ -164,10 +169,22 @@ class Desk:
     """The key pair of a client; raises `S3Error` where there is none."""
     library: Library | None = None
     """Recorded answers, which come before the store's."""
+    showing: Showing = field(default_factory=Showing)
+    heads: WeakKeyDictionary[http.HTTPFlow, RequestHead] = field(default_factory=WeakKeyDictionary)
+    """Heads as they were received: on the flows they are masked."""
 
-    def abort_if_behind(self, client: connection.Client) -> None:
-        """End the connection of a client that has not even taken what it was sent: closing would wait for it."""
-        gate = self.gates.get(client)
+    def receive(self, flow: http.HTTPFlow) -> None:
+        """A head has come: it is taken down as it is, and masked on its flow before anybody sees it."""
+        self.heads[flow] = head_of(flow)
+        self.showing.request_head(flow)
+
+    def head(self, flow: http.HTTPFlow) -> RequestHead:
+        """The head of a request as it was received, for as long as the request is not over."""
+        return self.heads.get(flow) or head_of(flow)
+
+    def abort_if_behind(self, peer: connection.Connection) -> None:
+        """End the connection of somebody who has not even taken what was sent: closing would wait for that."""
+        gate = self.gates.get(peer)
         if gate is not None and gate.is_behind():
             gate.abort()
 
@@ -178,3 +195,4 @@ class Desk:
         self.unseen.pop(flow, None)
         self.bodies.pop(flow, None)
         self.unfit.pop(flow, None)
+        self.heads.pop(flow, None)

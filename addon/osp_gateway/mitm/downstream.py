@@ -28,7 +28,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server, make_body_reader
 
 from osp_gateway.mitm.clock import ClockTick
 from osp_gateway.mitm.desk import Desk
-from osp_gateway.mitm.refusals import flow_of, note_end, note_refusal, refusal, show, timed_out
+from osp_gateway.mitm.refusals import note_end, note_refusal, refusal, shown, timed_out, unreadable
 from osp_gateway.protocol.chunked import ChunkedReader
 from osp_gateway.protocol.http1 import Head, HeadReader
 from osp_gateway.s3.errors import S3Error
@@ -128,7 +128,9 @@ class ClientHttp1(Http1Server):
         note_refusal(self.context.client, error)
         response = refusal(error, without_body=self.head.is_head_request)
         response.headers["connection"] = "close"
-        yield from show(flow_of(self.context.client, self.context.server, self.head.asked, error, response))
+        yield from shown(
+            self.context, unreadable(self.head.rest(), self.desk.preview), error, response, self.desk.showing
+        )
         self.desk.watch.unreadable(self.context.client, error.code, response)
         yield commands.SendData(self.conn, http1.assemble_response(response))
         yield from self.hang_up()

@@ -19,12 +19,12 @@ from mitmproxy import http
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._events import ResponseEndOfMessage, ResponseHeaders
-from mitmproxy.proxy.layers.http._http2 import Http2Server
+from mitmproxy.proxy.layers.http._http2 import Http2Server, StreamState
 
 from osp_gateway.mitm.backlog import Backlogs, Throttle, nobody_to_throttle
 from osp_gateway.mitm.clock import ClockTick
 from osp_gateway.mitm.desk import Desk
-from osp_gateway.mitm.refusals import flow_of, note_end, note_refusal, refusal, show
+from osp_gateway.mitm.refusals import note_end, note_refusal, refusal, request_of, shown
 from osp_gateway.protocol.http2 import check_head
 from osp_gateway.s3.errors import S3Error
 
@@ -32,6 +32,9 @@ Commands = Generator[commands.Command, Any, None]
 
 MAX_CANCELLED: Final = 100
 """Requests given up before they were answered, less those that were answered: as many as may be open at once."""
+UNLIMITED: Final = 2**31 - 1
+EXCESS_REFUSED: Final = 8
+"""With this many times the streams that a client may open at once, its connection is over."""
 MAX_IDLE_FRAMES: Final = 1000
 """Frames in a row that bring no request and no body."""
 DECODED_PER_HEAD: Final = 4
@@ -69,7 +72,7 @@ class ClientHttp2(Http2Server):
         self.over = False
         octets = desk.limits.head_octets
         self.h2_conn.local_settings.max_header_list_size = octets
-        self.h2_conn.local_settings.max_concurrent_streams = desk.limits.requests_per_connection or 2**31 - 1
+        self.h2_conn.local_settings.max_concurrent_streams = desk.limits.requests_per_connection or UNLIMITED
         self.h2_conn.local_settings.acknowledge()
         self.h2_conn.decoder.max_header_list_size = DECODED_PER_HEAD * octets
 
@@ -81,11 +84,19 @@ class ClientHttp2(Http2Server):
             self.unanswered.discard(event.stream_id)
             self.cancelled = max(0, self.cancelled - 1)
         yield from super()._handle_event(event)
+        if isinstance(event, events.Start):
+            self.take_more_than_is_said()
         self.backlogs.after(event)
         if isinstance(event, AnsweredEarly):
             yield from self.stop_request(event.stream_id)
         if isinstance(event, events.DataReceived) and not self.over:
             yield from self.watch_header_block()
+
+    def take_more_than_is_said(self) -> None:
+        """Requests in excess are refused one by one, within bounds: not every client waits for our settings."""
+        said = self.h2_conn.local_settings.max_concurrent_streams
+        self.h2_conn.local_settings.max_concurrent_streams = min(EXCESS_REFUSED * said, UNLIMITED)
+        self.h2_conn.local_settings.acknowledge()
 
     def stop_request(self, stream_id: int) -> Commands:
         """Ask the client to stop sending: RFC 9113, section 8.1.
@@ -103,6 +114,9 @@ class ClientHttp2(Http2Server):
             if (yield from self.refused(event)):
                 return False
         elif isinstance(event, h2.events.StreamReset):
+            if event.stream_id in self.unanswered:
+                # mitmproxy forgets a request whose end and reset come in one piece, and would see it through.
+                self.streams[event.stream_id] = StreamState.HEADERS_RECEIVED
             if self.gave_up_too_often(event.stream_id):
                 yield from self.end("requests are opened only to be reset")
                 return True
@@ -126,10 +140,8 @@ class ClientHttp2(Http2Server):
             check_head(fields, self.desk.limits)
         except S3Error as error:
             note_refusal(self.context.client, error)
-            head_request = (b":method", b"HEAD") in fields
-            response = refusal(error, without_body=head_request)
-            asked = _pseudo(fields, b":method"), _pseudo(fields, b":path").partition(b"?")[0]
-            yield from show(flow_of(self.context.client, self.context.server, asked, error, response))
+            response = refusal(error, without_body=(b":method", b"HEAD") in fields)
+            yield from shown(self.context, _request(fields), error, response, self.desk.showing)
             self.desk.watch.unreadable(self.context.client, error.code, response)
             yield from self.answer(event.stream_id, response, event.stream_ended is not None)
             return True
@@ -208,3 +220,9 @@ def _pseudo(fields: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
 
 def _fields(event: h2.events.RequestReceived) -> Sequence[tuple[bytes, bytes]]:
     return [(bytes(name), bytes(value)) for name, value in event.headers]
+
+
+def _request(fields: Sequence[tuple[bytes, bytes]]) -> http.Request:
+    pseudo = {name: value for name, value in fields if name.startswith(b":")}
+    plain = [(name, value) for name, value in fields if not name.startswith(b":")]
+    return request_of(pseudo.get(b":method", b""), pseudo.get(b":path", b""), plain)

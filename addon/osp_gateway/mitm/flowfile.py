@@ -10,8 +10,8 @@ from typing import Final
 from mitmproxy import exceptions, http
 from mitmproxy.io import FlowReader
 
-from osp_gateway.mitm.refusals import REFUSED_MARK
-from osp_gateway.mitm.wire import head_of
+from osp_gateway.mitm.showing import EXPLANATION, details_of
+from osp_gateway.mitm.wire import REFUSED_MARK, head_of
 from osp_gateway.s3.head import RequestHead
 
 _REFUSALS: Final = frozenset({400, 401, 403})
@@ -22,10 +22,21 @@ class FlowFileError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """An explanation that was made when the request came: its text, the names of its causes, what was decided."""
+
+    text: str
+    causes: tuple[str, ...]
+    matches: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedRequest:
     """A request from a flow file.
 
-    `body` is None where it was not kept, `arrived` is in seconds since the epoch, `port` that of the listener.
+    `body` is None where it was not kept, `arrived` is in seconds since the epoch, `port` that of the listener; `noted`
+    is what was found out at the time.
     """
 
     head: RequestHead
@@ -33,6 +44,7 @@ class RecordedRequest:
     arrived: float
     refused: bool
     port: int | None
+    noted: Noted | None = None
 
 
 def read_flows(path: Path) -> Iterator[RecordedRequest]:
@@ -57,7 +69,21 @@ def _recorded(flow: http.HTTPFlow) -> RecordedRequest:
     response = flow.response
     refused = flow.marked == REFUSED_MARK or (response is not None and response.status_code in _REFUSALS)
     port = next(iter(flow.client_conn.sockname[1:2]), None)
-    return RecordedRequest(head, _body(flow, head), flow.request.timestamp_start, refused, port)
+    return RecordedRequest(head, _body(flow, head), flow.request.timestamp_start, refused, port, _noted(flow))
+
+
+def _noted(flow: http.HTTPFlow) -> Noted | None:
+    """From the metadata, which may say anything in a file that somebody else has written."""
+    details = details_of(flow)
+    if not details:
+        return None
+    causes = details.get("causes")
+    return Noted(
+        text=str(flow.metadata.get(EXPLANATION, "")),
+        causes=tuple(map(str, causes)) if isinstance(causes, list) else (),
+        matches=details.get("matches") is True,
+        reason=str(details.get("reason", "")),
+    )
 
 
 def _body(flow: http.HTTPFlow, head: RequestHead) -> bytes | None:

@@ -24,7 +24,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from osp_gateway.mitm.clock import ClockTick, round_length
 from osp_gateway.mitm.desk import Desk
-from osp_gateway.mitm.downstream import ClientHttp1
+from osp_gateway.mitm.downstream import BodyRefused, ClientHttp1
 from osp_gateway.mitm.downstream_http2 import ClientHttp2
 from osp_gateway.mitm.refusals import note_end
 from osp_gateway.mitm.transport import GatewayStream
@@ -60,6 +60,14 @@ class ListenerLayer(layer.Layer):
         self.deadline: commands.RequestWakeup | None = None
 
     def _handle_event(self, event: events.Event) -> Commands:
+        try:
+            yield from self.dispatch(event)
+        except Exception:
+            log.exception("a client connection failed and is closed")
+            yield commands.CloseConnection(self.context.client)
+
+    def dispatch(self, event: events.Event) -> Commands:
+        """What is to be done about an event."""
         if self.deadline is None:
             self.deadline = commands.RequestWakeup(self.desk.limits.head_timeout)
             yield self.deadline
@@ -126,6 +134,7 @@ class GatewayHttpLayer(HttpLayer):
                 yield from super()._handle_event(event)
             if isinstance(event, events.ConnectionClosed) and isinstance(event.connection, Server):
                 self.gone.add(event.connection)
+                self.desk.ended.add(event.connection)
             if isinstance(event, events.Start | events.Wakeup):
                 yield from self.look_again_later()
             if self.ending:
@@ -181,7 +190,7 @@ class GatewayHttpLayer(HttpLayer):
         yield from self.event_to_child(self.connections[self.context.client], tick)
         now, reading = time.monotonic(), not self.held_back()
         for stream in list(self.streams.values()):
-            if isinstance(stream, GatewayStream) and (news := stream.stalled(now, reading=reading)):
+            if isinstance(stream, GatewayStream) and (news := _news_for(stream, now, reading)):
                 yield from self.event_to_child(stream, news)
 
     def held_back(self) -> bool:
@@ -260,3 +269,12 @@ class GatewayHttpLayer(HttpLayer):
         self.connections[context.server] = stack[0]
         self.waiting_for_establishment[context.server].append(event)
         yield from self.event_to_child(stack[0], events.Start())
+
+
+def _news_for(stream: GatewayStream, now: float, reading: bool) -> events.Event | None:
+    """What a request is to be told; where that cannot be found out, it ends, and no other with it."""
+    try:
+        return stream.stalled(now, reading=reading)
+    except Exception as error:
+        log.exception("a request failed inside the gateway")
+        return BodyRefused(stream.stream_id, S3Error.internal(f"{type(error).__name__} in the transport"))

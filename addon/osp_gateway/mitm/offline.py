@@ -15,7 +15,6 @@ from mitmproxy import ctx, exceptions, http
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.flowfile import FlowFileError
 from osp_gateway.mitm.recording import plain_query, read_recording
-from osp_gateway.mitm.wire import head_of
 from osp_gateway.outcomes import Forward, Verdict
 from osp_gateway.replay.exchange import Answer
 from osp_gateway.replay.library import Library, matching
@@ -65,7 +64,7 @@ class OfflineAddon:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """What the request is about must be known when its body is complete."""
         if self._desk.library is not None and flow in self._desk.managed and flow not in self._desk.tapes:
-            self._desk.tapes[flow] = Tape(head_of(flow), limit=0)
+            self._desk.tapes[flow] = Tape(self._desk.head(flow), limit=0)
 
     def request(self, flow: http.HTTPFlow) -> None:
         """The body is complete, and found right."""

@@ -29,6 +29,7 @@ class Stalled(events.Event):
     """Nothing has moved on a request for too long, or its body comes too slowly."""
 
     too_slow: bool = False
+    store_is_behind: bool = False
 
 
 class PacedStream(SendingStream):
@@ -71,7 +72,7 @@ class PacedStream(SendingStream):
             self.count_anew(now)
             return None
         if now - self.last_progress > self.desk.read_timeout:
-            return None if self.store_takes_something(now) else Stalled()
+            return None if self.store_takes_something(now) else Stalled(store_is_behind=not reading)
         if self.request_complete or self.answered or not reading:
             self.count_anew(now)
             return None
@@ -105,6 +106,8 @@ class PacedStream(SendingStream):
                 yield from self.client_does_not_read()
         elif self.request_complete:
             raise S3Error.unavailable("The backend did not answer in time. Please try again.")
+        elif event.store_is_behind:
+            raise S3Error.unavailable("The backend takes no more of the request. Please try again.")
         else:
             raise S3Error("RequestTimeout", TIMED_OUT)
 

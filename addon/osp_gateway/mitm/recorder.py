@@ -9,7 +9,6 @@ from mitmproxy.addonmanager import Loader
 
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.recording import Recorder
-from osp_gateway.mitm.wire import head_of
 from osp_gateway.replay.tape import KEPT_OCTETS
 
 
@@ -51,7 +50,7 @@ class RecorderAddon:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """A tape for each request."""
         if self._recorder is not None and flow in self._desk.managed:
-            self._desk.tapes[flow] = self._recorder.tape(head_of(flow))
+            self._desk.tapes[flow] = self._recorder.tape(self._desk.head(flow))
 
     def response(self, flow: http.HTTPFlow) -> None:
         """An exchange has come to its end."""

@@ -1,27 +1,30 @@
-"""Answers to clients whose requests could not be read: a line in the log, and a flow with what is known of them."""
+"""Answers to clients whose requests could not be read, and the flows in which a person sees them.
+
+Nothing waits for what an addon does with such a flow: the client has its answer already.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import time
-from collections.abc import Generator
+from collections.abc import Iterator, Sequence
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Final
 
 from mitmproxy import http
-from mitmproxy.connection import Client, Server
-from mitmproxy.proxy import commands
+from mitmproxy.connection import Client
+from mitmproxy.proxy.commands import StartHook
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpResponseHook
 
+from osp_gateway.mitm.columns import visible
+from osp_gateway.mitm.showing import Showing
+from osp_gateway.mitm.wire import REFUSED_MARK, head_of
 from osp_gateway.s3.errors import S3Error
 
 log = logging.getLogger(__name__)
 
-REFUSED_MARK: Final = ":no_entry:"
-MAX_SHOWN_OCTETS: Final = 1024
-_LEGIBLE: Final = re.compile(rb"[^\x21-\x7e]")
 TIMED_OUT: Final = (
     "Your socket connection to the server was not read from or written to within the timeout period. "
     "Idle connections will be closed."
@@ -48,47 +51,6 @@ def note_end(client: Client, reason: str) -> None:
     log.info("%s: connection closed: %s", address_of(client), reason)
 
 
-def flow_of(
-    client: Client, server: Server, asked: tuple[bytes, bytes], error: S3Error, response: http.Response
-) -> http.HTTPFlow:
-    """A flow for people, of a request that nobody could read.
-
-    Args:
-        client: who sent it.
-        server: of the connection's context.
-        asked: its method and target, as far as they can be told; neither is believed.
-        error: why it is refused.
-        response: what the client gets.
-    """
-    method, target = (_LEGIBLE.sub(b"?", text[:MAX_SHOWN_OCTETS]) for text in asked)
-    flow = http.HTTPFlow(client, server)
-    now = time.time()
-    flow.request = http.Request(
-        host="",
-        port=0,
-        method=method or b"?",
-        scheme=b"https" if client.tls_established else b"http",
-        authority=b"",
-        path=target or b"?",
-        http_version=b"HTTP/1.1",
-        headers=http.Headers(),
-        content=None,
-        trailers=None,
-        timestamp_start=now,
-        timestamp_end=now,
-    )
-    flow.response = response
-    flow.comment = f"a request that cannot be read: REFUSED: {error.reason}"
-    flow.marked = REFUSED_MARK
-    return flow
-
-
-def show(flow: http.HTTPFlow) -> Generator[commands.Command, Any, None]:
-    """Let mitmproxy's views and files have it."""
-    yield HttpRequestHeadersHook(flow)
-    yield HttpResponseHook(flow)
-
-
 def refusal(error: S3Error, *, without_body: bool) -> http.Response:
     """The error as S3 would send it; the answer to HEAD has no body."""
     request_id = os.urandom(8).hex().upper()
@@ -100,3 +62,35 @@ def refusal(error: S3Error, *, without_body: bool) -> http.Response:
         ]
     )
     return http.Response.make(error.status, b"" if without_body else error.document("", request_id), headers)
+
+
+def unreadable(octets: bytes, most: int) -> http.Request:
+    """As much as can be said of a head that could not be read; its first `most` octets are the request's body."""
+    line, *lines = octets.split(b"\r\n\r\n")[0].split(b"\n")
+    method, _, rest = line.strip().partition(b" ")
+    fields = [(name.strip(), value.strip()) for name, colon, value in (each.partition(b":") for each in lines) if colon]
+    return request_of(method, rest.split(b" ")[0], fields, octets[:most] if most else None)
+
+
+def request_of(
+    method: bytes, path: bytes, fields: Sequence[tuple[bytes, bytes]], content: bytes | None = None
+) -> http.Request:
+    """A request that nobody but a person will look at."""
+    now = time.time()
+    return http.Request("", 0, method, b"", b"", path, b"HTTP/1.1", http.Headers(fields), content, None, now, now)
+
+
+def shown(
+    context: Context, request: http.Request, error: S3Error, response: http.Response, showing: Showing
+) -> Iterator[StartHook]:
+    """The commands that let addons see a refused request, masked: for nothing of it does the connection wait."""
+    flow = http.HTTPFlow(context.client, context.server)
+    flow.request, flow.response = request, response
+    response.timestamp_start = response.timestamp_end = request.timestamp_start
+    flow.marked = REFUSED_MARK
+    scrub = showing.scrubber(head_of(flow))
+    flow.comment = scrub(visible(f"REFUSED, the request cannot be read: {error.reason}"))
+    showing.unreadable(flow)
+    for hook in (HttpRequestHeadersHook(flow), HttpResponseHook(flow)):
+        hook.blocking = False
+        yield hook

@@ -155,7 +155,9 @@ class SendingStream(HttpStream):
         self.stop_if_cancelled()
         self.context.server = self.flow.server_conn = connected
         self.upstream_open = True
-        yield SendHttp(RequestHeaders(self.stream_id, upstream_request(self.forward), end_stream), self.context.server)
+        request = upstream_request(self.forward)
+        self.desk.showing.sent(self.flow, request)
+        yield SendHttp(RequestHeaders(self.stream_id, request, end_stream), self.context.server)
 
     def is_cancelled(self) -> bool:
         """Whether the client has given up while a verdict or a connection was awaited."""

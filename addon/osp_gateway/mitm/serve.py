@@ -72,6 +72,7 @@ async def _serve(settings: Settings, addons: Sequence[Any], options_of_ours: Map
         keep_host_header=True,
         connection_strategy="lazy",
         osp_preview=0,
+        osp_redact=False,  # no flow is shown or kept
         **options_of_ours,
     )
     if threading.current_thread() is threading.main_thread():

@@ -17,10 +17,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mitmproxy import http
+from mitmproxy.flow import Error
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
@@ -39,17 +40,23 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRequestHook, HttpResponseHook
+from mitmproxy.proxy.layers.http._hooks import (
+    HttpErrorHook,
+    HttpRequestHeadersHook,
+    HttpRequestHook,
+    HttpResponseHeadersHook,
+    HttpResponseHook,
+)
 from mitmproxy.utils import human
 
 from osp_gateway.access.sts.body import SmallBody
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.downstream import BodyRefused
 from osp_gateway.mitm.downstream_http2 import AnsweredEarly
-from osp_gateway.mitm.kept import Kept
 from osp_gateway.mitm.observing import ObservedStream
 from osp_gateway.mitm.pacing import Stalled
 from osp_gateway.mitm.sending import Cancelled
+from osp_gateway.mitm.wire import Beginning
 from osp_gateway.outcomes import Forward, PendingAction, PendingForm
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.sigv4.form_codec import PostForm
@@ -82,8 +89,8 @@ class GatewayStream(ObservedStream):
         self.drained = 0
         self.queued = 0
         self.queued_answer = 0
-        self.octets = 0
-        self.kept = Kept(0)
+        self.kept = Beginning(desk.preview)
+        self.body_octets = 0
 
     # Events
 
@@ -152,6 +159,7 @@ class GatewayStream(ObservedStream):
                 break
             reply = yield command
         self.desk.managed.add(self.flow)
+        self.desk.receive(self.flow)
         self.desk.in_flight.enter(self.context.client.id, self.stream_id)
         yield command
         if (yield from self.check_killed(True)):
@@ -169,6 +177,7 @@ class GatewayStream(ObservedStream):
                 self.flow.response = None
                 raise S3Error.unavailable("The backend sent something that is not HTTP.", reason=message)
             self.desk.managed.add(self.flow)
+            self.desk.receive(self.flow)
             raise S3Error("InvalidRequest", "The request is not valid HTTP.", reason=message)
         return False
 
@@ -186,7 +195,8 @@ class GatewayStream(ObservedStream):
                 self.action = outcome.body
             else:
                 self.forward = outcome
-            self.kept = Kept(self.desk.preview, whole=self.context.options.store_streamed_bodies)
+            length = self.flow.request.headers.get("content-length", "0")
+            self.check_size(int(length) if length.isdecimal() else 0)
             self.client_state = self.state_consume_request_body
             self.server_state = self.state_wait_for_response_headers
             if not self.request_complete and _expects_continue(self.flow.request):
@@ -270,7 +280,9 @@ class GatewayStream(ObservedStream):
         """The body was found right: `rest` may follow."""
         self.finished = True
         self.flow.request.timestamp_end = time.time()
-        self.kept.show(self.flow, self.flow.request)
+        self.show_body()
+        if self.forward is not None:
+            self.desk.showing.body(self.flow, self.forward.body)
         if self.forward is not None and self.forward.batch is not None:
             self.desk.bodies[self.flow] = rest
         yield HttpRequestHook(self.flow)
@@ -300,24 +312,48 @@ class GatewayStream(ObservedStream):
         """Keep the body's beginning for people to look at.
 
         Raises:
-            S3Error: EntityTooLarge where mitmproxy's `body_size_limit` is exceeded.
+            S3Error: EntityTooLarge for a body over mitmproxy's `body_size_limit`, if there is one.
         """
-        self.octets += len(data)
-        limit = human.parse_size(self.context.options.body_size_limit)
-        if limit is not None and self.octets > limit:
-            raise S3Error(
-                "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", reason="body_size_limit"
-            )
         self.kept.add(data)
+        self.body_octets += len(data)
+        self.check_size(self.body_octets)
+
+    def show_body(self) -> None:
+        """No more will come of the body: let the flow have what was kept of it."""
+        if self.flow.request.data.content is None:
+            self.kept.show(self.flow, self.flow.request, "request")
+            self.desk.showing.request_body(self.flow, self.desk.head(self.flow))
+        self.kept.forget()
+
+    def size_limit(self) -> int | None:
+        """mitmproxy's option, in octets."""
+        limit: int | None = human.parse_size(self.context.options.body_size_limit)
+        return limit
+
+    def check_size(self, octets: int) -> None:
+        """Raise `S3Error` (EntityTooLarge) where a body of so many octets is over `body_size_limit`."""
+        limit = self.size_limit()
+        if limit is not None and octets > limit:
+            raise S3Error(
+                "EntityTooLarge",
+                "Your proposed upload exceeds the maximum allowed size.",
+                reason=f"the body is longer than body_size_limit ({limit} octets)",
+            )
 
     def check_body_size(self, request: bool) -> Generator[commands.Command, Any, bool]:
-        """mitmproxy's `body_size_limit`: for requests see `keep`."""
-        if request:
-            return False
-        exceeded = yield from super().check_body_size(False)
-        if exceeded:
-            self.release()
-        return exceeded
+        """Instead of the base class's check, which would answer with a page of mitmproxy's.
+
+        Whether a request is too long is looked at once it is admitted.
+        """
+        yield from ()
+        length = "" if request or self.flow.response is None else self.flow.response.headers.get("content-length", "")
+        limit = self.size_limit()
+        if limit is not None and length.isdecimal() and int(length) > limit and self.flow.request.method != "HEAD":
+            raise S3Error.unavailable(
+                "The backend's response is longer than the gateway takes.",
+                reason=f"the response is longer than body_size_limit ({limit} octets)",
+            )
+        return False
 
     # Response
 
@@ -325,20 +361,26 @@ class GatewayStream(ObservedStream):
         """The backend has answered."""
         if event.response.status_code == 101:
             raise S3Error.unavailable("The backend tried to switch protocols.")
-        yield from super().state_wait_for_response_headers(event)
-
-    def state_consume_response_body(self, event: events.Event) -> Commands:
-        """A response without a body. One that is not streamed was not prepared: the hook failed that maps its names."""
-        assert self.flow.response is not None
-        if not self.flow.response.stream:
-            raise S3Error.internal("the response was not prepared for the client")
-        yield from super().state_consume_response_body(event)
+        parent = super().state_wait_for_response_headers(event)
+        reply: Any = None
+        while True:
+            try:
+                command = parent.send(reply)
+            except StopIteration:
+                return
+            reply = yield command
+            if isinstance(command, HttpResponseHeadersHook) and self.flow not in self.desk.adapted:
+                parent.close()
+                raise S3Error.internal("nobody adapted the response")
 
     def start_response_stream(self) -> Commands:
         """From here on an error can no longer be told to the client but by cutting the response off."""
         self.response_begun = True
         self.received.forget()
+        for_client = self.desk.showing.answer_head(self.flow)
         for command in super().start_response_stream():
+            if isinstance(command, SendHttp) and isinstance(command.event, ResponseHeaders):
+                command = SendHttp(replace(command.event, response=for_client), command.connection)
             if not isinstance(command, commands.Log):  # every response is streamed: no news
                 yield command
 
@@ -357,8 +399,23 @@ class GatewayStream(ObservedStream):
 
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
         """One of the two sides is gone."""
+        if isinstance(event, RequestProtocolError) and self.upstream_open:
+            self.desk.abort_if_behind(self.context.server)
         yield from super().handle_protocol_error(event)
         self.release()
+
+    def check_killed(self, emit_error_hook: bool) -> Generator[commands.Command, Any, bool]:
+        """A request that was killed, by a person or by its client's leaving, is under way no more."""
+        killed = yield from super().check_killed(emit_error_hook)
+        if killed:
+            self.release()
+            if self.upstream_open:
+                self.upstream_open = False
+                self.desk.abort_if_behind(self.context.server)
+                gone = RequestProtocolError(self.stream_id, "killed", ErrorCode.CANCEL)
+                yield SendHttp(gone, self.context.server)
+            yield DropStream(self.stream_id)
+        return killed
 
     # Ends
 
@@ -366,7 +423,7 @@ class GatewayStream(ObservedStream):
         """Let go of what was held of the body: a stream is part of reference cycles and may stay in memory for long."""
         self.desk.in_flight.leave(self.context.client.id, self.stream_id)
         self.forward = self.form = self.action = None
-        self.kept.show(self.flow, self.flow.request)
+        self.kept.forget()
         self.received.forget()
         self.held.clear()
         self.request_body_buf.clear()
@@ -374,8 +431,11 @@ class GatewayStream(ObservedStream):
 
     def break_off(self, error: S3Error) -> Commands:
         """End the request: cut the upstream off, tell the client if that is still possible."""
+        if self.forward is not None:
+            self.desk.showing.body(self.flow, self.forward.body)
         if self.upstream_open:
             self.upstream_open = False
+            self.desk.abort_if_behind(self.context.server)
             yield SendHttp(RequestProtocolError(self.stream_id, error.reason, ErrorCode.CANCEL), self.context.server)
         if self.answered:
             yield commands.CloseConnection(self.context.client)
@@ -383,8 +443,11 @@ class GatewayStream(ObservedStream):
             self.client_state = self.server_state = self.state_errored
             self.answered = True
             self.flow.live = False
+            self.flow.error = Error(error.reason)
+            yield HttpErrorHook(self.flow)
             self.release()
             yield SendHttp(ResponseProtocolError(self.stream_id, error.reason, ErrorCode.KILL), self.context.client)
+            yield DropStream(self.stream_id)
         else:
             yield from self.answer(self.desk.refuse(self.flow, error))
 
@@ -392,12 +455,13 @@ class GatewayStream(ObservedStream):
         """Answer without (or instead of) the backend, whether or not the request is complete."""
         self.answered = True
         self.client_state = self.server_state = self.state_done
-        self.flow.response = response
         response.timestamp_start = response.timestamp_end = time.time()
         unseen = self.desk.unseen.pop(self.flow, None)
+        self.show_body()
         incomplete = not self.request_complete
         if incomplete and not self.flow.request.is_http2:
             response.headers["connection"] = "close"
+        self.flow.response = self.desk.showing.own_answer(self.desk.head(self.flow), response)
         yield HttpResponseHook(self.flow)
         self.release()
         self.flow.live = False

@@ -7,8 +7,11 @@ from typing import Final
 from mitmproxy import http
 from mitmproxy.contentviews import Contentview, Metadata
 
-EXPLANATION: Final = "osp_explanation"
-"""Where a flow's metadata hold the explanation of its refusal. They are saved with the flow."""
+from osp_gateway.mitm.showing import EXPLANATION
+from osp_gateway.mitm.view_chunked import ChunkedView
+from osp_gateway.mitm.view_form import PolicyFormView
+from osp_gateway.mitm.view_request import S3RequestView
+from osp_gateway.mitm.view_xml import S3XmlView, lines_of, read_document
 
 
 class ExplanationView(Contentview):
@@ -20,15 +23,9 @@ class ExplanationView(Contentview):
         return "S3 explanation"
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
-        """The explanation, and below it the error document.
-
-        Raises:
-            ValueError: the flow has none.
-        """
-        text = _explanation(metadata)
-        if text is None:
-            raise ValueError("this flow has no explanation")
-        return f"{text}\n{data.decode('utf-8', 'replace')}"
+        """The explanation, and below it the error document."""
+        text = _explanation(metadata) or "Nothing was found out about a signature in this flow.\n"
+        return "\n".join([text, *lines_of(read_document(data))])
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:  # noqa: ARG002 - the flow says it
         """Before all others for the refusals of flows that were explained."""
@@ -39,3 +36,12 @@ class ExplanationView(Contentview):
 def _explanation(metadata: Metadata) -> str | None:
     found = metadata.flow.metadata.get(EXPLANATION) if metadata.flow is not None else None
     return found if isinstance(found, str) else None
+
+
+VIEWS: Final[tuple[type[Contentview], ...]] = (
+    ExplanationView,
+    S3RequestView,
+    ChunkedView,
+    S3XmlView,
+    PolicyFormView,
+)

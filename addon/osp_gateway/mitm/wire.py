@@ -13,9 +13,7 @@ from osp_gateway.backends.confined import ConfinedAnswer, ConfinedNames, mapped_
 from osp_gateway.backends.responses import OBJECT_OPERATIONS, DeleteResultCompleter, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
 from osp_gateway.gateway import Gateway
-from osp_gateway.mitm.kept import Kept
-from osp_gateway.mitm.refusals import REFUSED_MARK
-from osp_gateway.mitm.views import EXPLANATION
+from osp_gateway.mitm.showing import Showing
 from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply, Verdict
 from osp_gateway.replay.tape import Tape
 from osp_gateway.s3.head import RequestHead
@@ -23,6 +21,7 @@ from osp_gateway.s3.operations import POST_OBJECT
 
 log = logging.getLogger(__name__)
 
+REFUSED_MARK: Final = ":no_entry:"
 CONNECTION_HEADERS: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade"}
 )
@@ -32,10 +31,10 @@ Fields = tuple[tuple[bytes, bytes], ...]
 Rewriter = XmlNameRewriter | ConfinedAnswer | DeleteResultCompleter
 
 
-def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None) -> Arrival:
-    """What arrived, as the gateway wants it: every octet as it came."""
+def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None, head: RequestHead | None = None) -> Arrival:
+    """What arrived, as the gateway wants it; `head` is as it was received, where the flow's own is masked by now."""
     return Arrival(
-        head=head_of(flow),
+        head=head or head_of(flow),
         source=str(flow.client_conn.peername[0]),
         tls=flow.client_conn.tls_established,
         default_endpoint=default_endpoint(flow),
@@ -45,7 +44,7 @@ def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None) -> Arrival:
 
 
 def head_of(flow: http.HTTPFlow) -> RequestHead:
-    """The request's head, every octet as it came."""
+    """The head of a flow's request: every octet as it came, or masked; see `Desk.head`."""
     request = flow.request.data
     path, _, query = request.path.decode("latin-1").partition("?")
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.fields]
@@ -81,44 +80,58 @@ def response_of(outcome: Reply | Refusal) -> http.Response:
     return http.Response.make(status, outcome.body if shown is None else shown, headers)
 
 
-def annotate(flow: http.HTTPFlow, verdict: Verdict) -> None:
-    """Tell a person, in one line, what was decided."""
-    flow.comment = comment(verdict)
-    if verdict.explanation:
-        flow.metadata[EXPLANATION] = verdict.explanation
+def annotate(
+    flow: http.HTTPFlow, verdict: Verdict, showing: Showing, head: RequestHead, domains: tuple[str, ...] = ()
+) -> None:
+    """Tell a person what was decided; see `Showing.verdict`."""
+    showing.verdict(flow, head, verdict, domains)
     if not verdict.allowed:
         flow.marked = REFUSED_MARK
         log.info("%s", flow.comment)
 
 
-def comment(verdict: Verdict) -> str:
-    """Who, what, verdict, from cache or not, where it went, how long the gateway took."""
-    where = "/".join(part for part in (verdict.bucket, verdict.key) if part) or "/"
-    decision = verdict.reason if verdict.allowed else f"REFUSED: {verdict.reason}"
-    sent = f" -> {verdict.upstream}" if verdict.upstream != "-" else ""
-    cached = "from cache" if verdict.cached else "not from cache"
-    who = verdict.who if verdict.tls_subject is None else f"{verdict.who} [{verdict.tls_subject}]"
-    line = f"{who} {verdict.operation} {where}: {decision}, {cached}{sent}, {verdict.micros} us in the gateway"
-    return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
+class Beginning:
+    """What is kept of a body: its first octets."""
+
+    def __init__(self, limit: int) -> None:
+        """Keep `limit` octets at most."""
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._kept = 0
+        self._octets = 0
+
+    def add(self, data: bytes) -> None:
+        """One more piece of the body."""
+        self._octets += len(data)
+        if data and self._kept < self._limit:
+            self._pieces.append(data[: self._limit - self._kept])
+            self._kept += len(self._pieces[-1])
+
+    def show(self, flow: http.HTTPFlow, message: http.Message, name: str) -> None:
+        """Put it into the flow's `message`; where it is not all of the body, say so."""
+        if not self._limit and self._octets:
+            return
+        message.data.content = b"".join(self._pieces)
+        if self._octets > self._kept:
+            flow.metadata[f"osp_{name}_cut"] = self._octets
+            flow.comment += f", {name} body: the first {self._kept} of {self._octets} octets"
+
+    def forget(self) -> None:
+        """Nobody will look at it any more."""
+        self._pieces.clear()
 
 
 class Preview:
-    """Streams a response's body through a rewriter and keeps its beginning with the flow, to be looked at."""
+    """Streams a response's body through rewriters and keeps its beginning with the flow, to be looked at."""
 
     def __init__(
-        self,
-        flow: http.HTTPFlow,
-        response: http.Response,
-        rewriters: Sequence[Rewriter],
-        limit: int,
-        tape: Tape | None = None,
+        self, flow: http.HTTPFlow, rewriters: Sequence[Rewriter], limit: int, tape: Tape | None = None
     ) -> None:
-        """Keep up to `limit` octets; `tape` records what the client gets."""
+        """Keep `limit` octets at most; `tape` records what the client gets."""
         self._flow = flow
-        self.response = response
         self._tape = tape
         self._rewriters = tuple(rewriters)
-        self._kept = Kept(limit)
+        self._kept = Beginning(limit)
 
     def __call__(self, data: bytes) -> list[bytes]:
         """What mitmproxy calls for each piece, and with `b""` at the end.
@@ -133,8 +146,8 @@ class Preview:
         self._kept.add(ready)
         if self._tape is not None:
             self._tape.answer.add(ready)
-        if not data:
-            self._kept.show(self._flow, self.response)
+        if not data and self._flow.response is not None:
+            self._kept.show(self._flow, self._flow.response, "response")
         return [ready] if ready else []
 
 
@@ -144,7 +157,7 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Ta
     Args:
         flow: with the response's head.
         forward: what was decided about its request.
-        preview: bodies of up to this many octets stay with the flow.
+        preview: so many octets of the body stay with the flow.
         tape: records what the client gets.
     """
     response = flow.response
@@ -171,7 +184,7 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Ta
         # A response of the flow's own: the connection to the backend still needs the one that it read.
         response = flow.response = _with_fields(response, kept)
     watched = preview or rewriters or tape is not None
-    response.stream = Preview(flow, response, rewriters, preview, tape) if watched else True
+    response.stream = Preview(flow, rewriters, preview, tape) if watched else True
 
 
 async def adapt_by_hook(flow: http.HTTPFlow, forward: Forward, gateway: Gateway) -> None:
@@ -189,8 +202,6 @@ async def adapt_by_hook(flow: http.HTTPFlow, forward: Forward, gateway: Gateway)
         kept = tuple([(name.encode("latin-1"), value.encode("latin-1")) for name, value in changed])
         flow.response = _with_fields(response, kept)
         flow.response.stream = response.stream
-        if isinstance(response.stream, Preview):
-            response.stream.response = flow.response
 
 
 def _confined(

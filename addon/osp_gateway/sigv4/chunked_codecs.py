@@ -25,6 +25,7 @@ from osp_gateway.s3.errors import S3Error
 from osp_gateway.sigv4 import aws_chunked
 from osp_gateway.sigv4.aws_chunked import MAX_CHUNK_OCTETS, MIN_CHUNK_OCTETS, MODES, ChunkHeader, Data, Mode, Trailers
 from osp_gateway.sigv4.checksums import TRAILER, BodyChecks, malformed_trailer
+from osp_gateway.sigv4.chunk_journal import ChunkJournal
 from osp_gateway.sigv4.chunk_signing import ChunkChain
 from osp_gateway.sigv4.payload import HOLD_OCTETS, BodyCodec, Holdback
 
@@ -120,6 +121,7 @@ class _ChunkedCodec(ABC):
         self._seen_trailers: tuple[tuple[str, str], ...] = ()
         self._ready: list[Buffer] = []
         self._error: S3Error | None = None
+        self.journal: Final = ChunkJournal(signed=chain is not None)
 
     def feed(self, data: bytes) -> bytes:
         """See `payload.BodyCodec`.
@@ -162,15 +164,18 @@ class _ChunkedCodec(ABC):
         except S3Error as error:
             self._abandon(error)
             raise
+        self.journal.complete = True
         return self._rest()
 
     def _abandon(self, error: S3Error) -> None:
         self._error = error
+        self.journal.error = f"{error.code}: {error.reason}"
         self._ready, self._chunk = [], []
         self._rest()
 
     def _open(self, header: ChunkHeader) -> None:
         self._header = header
+        self.journal.opened(header.size)
         self._promised += header.size
         if self._promised > self._length or (not header.size and self._promised < self._length):
             raise S3Error(
@@ -213,11 +218,14 @@ class _ChunkedCodec(ABC):
             self._on_header(self._header_line(header, digest))
             chunk, self._chunk = self._chunk, []
             self._on_chunk(chunk, header.size)
+        self.journal.right += 1
         self._on_end(header)
 
     def _take_trailers(self, trailers: Trailers) -> None:
+        self.journal.trailers = trailers.fields
         if self._chain is not None and trailers.signature is not None:
             self._chain.verify_trailers(trailers.fields, trailers.signature)
+            self.journal.trailers_right = True
         self._seen_trailers = trailers.fields
         self._on_trailers(trailers)
 

@@ -122,18 +122,18 @@ class HeldBody:
 
     def __init__(self, inner: BodyCodec, limit: int) -> None:
         """Hold up to `limit` octets of what `inner` releases."""
-        self._inner = inner
+        self.inner: Final = inner
         self._limit = limit
         self._held = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         """See `BodyCodec`."""
-        self._hold(self._inner.feed(data))
+        self._hold(self.inner.feed(data))
         return b""
 
     def finish(self) -> bytes:
         """See `BodyCodec`."""
-        self._hold(self._inner.finish())
+        self._hold(self.inner.finish())
         return bytes(self._held)
 
     def _hold(self, data: bytes) -> None:

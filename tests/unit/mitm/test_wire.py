@@ -10,7 +10,8 @@ from mitmproxy.test import tflow
 
 from osp_gateway.backends.responses import ResponseNames
 from osp_gateway.backends.routes import Endpoint
-from osp_gateway.mitm.wire import REFUSED_MARK, adapt_response, annotate, arrival_of, comment, response_of
+from osp_gateway.mitm.showing import Showing, comment
+from osp_gateway.mitm.wire import REFUSED_MARK, adapt_response, annotate, arrival_of, head_of, response_of
 from osp_gateway.outcomes import Forward, Verdict
 from support.heads import STORE, Bench, signed_head, unsigned_head
 
@@ -147,13 +148,13 @@ def test_the_comment_is_one_line_of_characters_that_can_be_seen(place: str, odd:
 @pytest.mark.parametrize(("allowed", "mark"), [(True, ""), (False, REFUSED_MARK)])
 def test_refused_flows_are_marked(allowed: bool, mark: str) -> None:
     flow = flow_with()
-    annotate(flow, replace(VERDICT, allowed=allowed))
+    annotate(flow, replace(VERDICT, allowed=allowed), Showing(), head_of(flow))
     assert (flow.comment, flow.marked) == (comment(replace(VERDICT, allowed=allowed)), mark)
 
 
-def test_nothing_else_about_the_verdict_is_kept_with_the_flow() -> None:
+def test_nothing_else_about_the_verdict_is_kept_with_a_flow_that_nobody_looks_at() -> None:
     flow = flow_with()
-    annotate(flow, VERDICT)
+    annotate(flow, VERDICT, Showing(details=False), head_of(flow))
     assert flow.metadata == {}
 
 

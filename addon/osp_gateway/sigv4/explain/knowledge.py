@@ -11,7 +11,18 @@ Check = Callable[[str, str, str], bool]
 """Whether the request's signature is one of (canonical request, x-amz-date, scope)."""
 
 MAX_SHOWN: Final = 80
-_HIDDEN_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-amz-security-token"})
+_HIDDEN_HEADERS: Final = frozenset(
+    {
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "x-amz-copy-source-server-side-encryption-customer-key",
+        "x-amz-copy-source-server-side-encryption-customer-key-md5",
+        "x-amz-security-token",
+        "x-amz-server-side-encryption-customer-key",
+        "x-amz-server-side-encryption-customer-key-md5",
+    }
+)
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 
 

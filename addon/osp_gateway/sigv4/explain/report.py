@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -15,6 +15,7 @@ from osp_gateway.sigv4.explain.case import Case
 from osp_gateway.sigv4.explain.knowledge import MAX_SHOWN, Cause, Knowledge, is_hidden, printable
 
 DEFAULT_WIDTH: Final = 120
+NARROWEST: Final = 76
 MAX_LINE: Final = 700
 HIDDEN: Final = "***"
 _SHORTEST_SECRET: Final = 4
@@ -86,9 +87,22 @@ class Explanation:
         """
         lines = [*self._summary(colour), ""]
         if self.rows:
-            lines += _table(self.rows, max(width, 80), colour)
+            lines += _table(self.rows, max(width, NARROWEST), colour)
             lines += ["", *_legend(self.rows)]
         return "\n".join(lines).rstrip() + "\n"
+
+    def changed(self, change: Callable[[str], str]) -> Explanation:
+        """The same with every text in it changed, before it is folded into lines."""
+        expected = self.expected_canonical_request
+        return Explanation(
+            matches=self.matches,
+            causes=tuple(Cause(c.name, change(c.sentence), c.proven, c.about_secret) for c in self.causes),
+            canonical_request=change(self.canonical_request),
+            string_to_sign=change(self.string_to_sign),
+            expected_canonical_request=None if expected is None else change(expected),
+            checklist=tuple(map(change, self.checklist)),
+            rows=tuple(Row(row.label, change(row.received), change(row.signed), row.mark) for row in self.rows),
+        )
 
     def _summary(self, colour: bool) -> Iterator[str]:
         if self.matches:

@@ -1,0 +1,399 @@
+"""Masks for what is secret in a request or an answer that people look at or keep.
+
+A mark says that something stood there, and equal values have equal marks: `redacted-` and 48 bits of an HMAC. Its key
+is made anew for each process and never written anywhere. So a mark in a file cannot be tried out, however few values
+its secret could have had, and marks of different processes have nothing to do with each other.
+
+What is masked: signatures, tokens and passwords in headers, in query strings and in the bodies of forms, STS calls and
+their answers; cookies; keys of SSE-C; signatures in aws-chunked framing; headers that the operator names. Access keys
+stay: they are names. Where something is not understood, more is masked rather than less. Everything is linear.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote, unquote_to_bytes
+from xml.sax.saxutils import escape
+
+from osp_gateway.s3.head import RequestHead
+
+MARK: Final = "redacted-"
+_DIGITS: Final = 12
+IS_MARK: Final = re.compile(MARK + r"[0-9a-f]{12}").fullmatch
+"""Whether a text is a mark."""
+
+SECRET_HEADERS: Final = frozenset(
+    {
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+        "x-amz-copy-source-server-side-encryption-customer-key",
+        "x-amz-copy-source-server-side-encryption-customer-key-md5",
+        "x-amz-s3session-token",
+        "x-amz-security-token",
+        "x-amz-server-side-encryption-customer-key",
+        "x-amz-server-side-encryption-customer-key-md5",
+        "x-amz-trailer-signature",
+        "x-api-key",
+        "x-auth-token",
+    }
+)
+"""Headers of which the value, or a part of it, is as good as a credential."""
+UNTOUCHED: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})
+"""Headers that an operator cannot have masked: mitmproxy reads from them where a message ends."""
+
+_SECRET_PARAMETERS: Final = frozenset(
+    {"access_token", "id_token", "password", "samlassertion", "token", "tokencode", "webidentitytoken"}
+)
+_SECRET_ENDINGS: Final = ("signature", "security-token", "session-token", "customer-key", "customer-key-md5")
+_ELEMENTS: Final = "SecretAccessKey|SessionToken|WebIdentityToken|SAMLAssertion|Token-[0-9]{1,3}"
+_SIGNING: Final = "|SignatureProvided|StringToSign(?:Bytes)?|CanonicalRequest(?:Bytes)?"
+_MOST_PARAMETERS: Final = 2048
+_MOST_CHUNKS: Final = 4096
+_LONGEST_POLICY: Final = 64 * 1024
+"""What has more is masked as a whole: no request of use has."""
+_SHORTEST: Final = 6
+"""Shorter values are not looked for in other text: they would be found where they are not."""
+
+_IN_TEXT: Final = re.compile(
+    r"((?:x-amz-signature|security-token|session-token|customer-key(?:-md5)?|access_token|id_token|[?&]signature)"
+    r"(?:=|%3d|%253d))((?:(?!%26)[^&\s\"<>])*)",
+    re.IGNORECASE,
+)
+_IN_TARGET: Final = re.compile(_IN_TEXT.pattern.encode(), re.IGNORECASE)
+_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(;[^\r\n]*)?").fullmatch
+_CHUNK_SIGNATURE: Final = re.compile(rb"(chunk-signature=|x-amz-trailer-signature:)([0-9a-f*]+)", re.IGNORECASE)
+_LONGEST_CHUNK_LINE: Final = 1024
+_SCHEME: Final = re.compile(r"(basic|bearer|digest|negotiate)\s+(.+)", re.IGNORECASE | re.DOTALL).fullmatch
+_V4: Final = re.compile(r"(\s*AWS4-[A-Z0-9-]{1,40}\s+)(.*)", re.DOTALL).fullmatch
+_V2: Final = re.compile(r"(AWS [^\s:]{1,128}:)(.+)", re.DOTALL).fullmatch
+_LINE_ENDS: Final = re.compile(rb"(\r\n|\r|\n)")
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}").fullmatch
+_PLAIN_PARTS: Final = frozenset({"Credential", "SignedHeaders"})
+_BOUNDARY: Final = re.compile(r"boundary=(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))", re.IGNORECASE).search
+_PART_NAME: Final = re.compile(rb"[;\s]name=(?:\"([^\"\r\n]*)\"|([^\s;\"]+))", re.IGNORECASE).search
+_FORM_FIELDS_SHOWN: Final = frozenset({"x-amz-algorithm", "x-amz-credential", "x-amz-date"})
+_FILE: Final = "file"
+
+Field = tuple[bytes, bytes]
+
+
+class Redactor:
+    """Masks heads, bodies and text with one key."""
+
+    def __init__(self, headers: Iterable[str] = (), key: bytes | None = None) -> None:
+        """Mask the usual secrets.
+
+        Args:
+            headers: names of further headers, and query parameters, to be masked.
+            key: of the marks; by default one that nobody else has.
+
+        Raises:
+            ValueError: with the name of a header that cannot be masked, see `UNTOUCHED`.
+        """
+        extra = frozenset(name.strip().lower() for name in headers)
+        for name in sorted(extra & UNTOUCHED):
+            raise ValueError(name)
+        self._key = key or os.urandom(32)
+        self._headers = SECRET_HEADERS | extra
+        self._parameters = _SECRET_PARAMETERS | self._headers
+        self._octet_names = frozenset(name.encode() for name in self._headers)
+        names = "|".join(re.escape(name) for name in sorted(self._headers))
+        self._header_line = re.compile(rf"^({names}):(.+)$", re.IGNORECASE | re.MULTILINE)
+
+    def mark(self, value: str | bytes) -> str:
+        """The mark of a value; that of a mark is itself."""
+        octets = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+        text = octets.decode("latin-1")
+        if not text or IS_MARK(text):
+            return text
+        return MARK + hmac.digest(self._key, octets, "sha256").hex()[:_DIGITS]
+
+    # Heads
+
+    def fields(self, fields: tuple[Field, ...]) -> tuple[Field, ...]:
+        """Header fields with their secrets masked: the very same object where there are none."""
+        masked = tuple([(name, self._value(name.lower(), value)) for name, value in fields])
+        return fields if masked == fields else masked
+
+    def doubtful_fields(self, fields: tuple[Field, ...]) -> tuple[Field, ...]:
+        """Those of a head that could not be read: a name may be anything, too."""
+        return tuple(
+            [
+                (name, self._value(name.lower(), value)) if _TOKEN(name) else (b"?", self.mark(name + value).encode())
+                for name, value in fields
+            ]
+        )
+
+    def raw_head(self, octets: bytes) -> bytes:
+        """The octets of a head that could not be read, or of its beginning."""
+        first, *rest = _LINE_ENDS.split(octets)
+        done = [b" ".join([self.target(word) for word in first.split(b" ")])]
+        for end, line in zip(rest[::2], rest[1::2], strict=True):
+            name, colon, value = line.partition(b":")
+            if line and not (colon and _TOKEN(name.rstrip(b" \t"))):
+                done += [end, self.mark(line).encode()]
+            else:
+                done += [end, name, colon, self._value(name.strip().lower(), value)]
+        return b"".join(done)
+
+    def target(self, target: bytes) -> bytes:
+        """A path with its query, or a URL."""
+        path, mark, query = target.partition(b"?")
+        return self._in_text(path) + mark + self.query(query)
+
+    def query(self, query: bytes) -> bytes:
+        """A query string, or the body of a form that is written like one."""
+        if b"=" not in query:
+            return query
+        if query.count(b"&") > _MOST_PARAMETERS:
+            return self.mark(query).encode()
+        return b"&".join([self._parameter(piece) for piece in query.split(b"&")])
+
+    def header(self, name: str, value: str) -> str:
+        """One header's value."""
+        return self._value(name.lower().encode("latin-1"), value.encode("latin-1")).decode("latin-1")
+
+    def _value(self, name: bytes, value: bytes) -> bytes:
+        if b"\r" in value or b"\n" in value or b"\0" in value:
+            return self.mark(value).encode()  # who knows where one header ends and another begins
+        if name not in self._octet_names:
+            return self._in_text(value) if b"=" in value else value
+        text = value.decode("latin-1")
+        if name in (b"authorization", b"proxy-authorization"):
+            masked = self._authorization(text)
+        elif name == b"cookie":
+            masked = ";".join([self._cookie(piece) for piece in text.split(";")])
+        elif name == b"set-cookie":
+            first, semicolon, rest = text.partition(";")
+            masked = self._cookie(first) + semicolon + rest
+        else:
+            masked = self.mark(value)
+        return masked.encode("latin-1")
+
+    def _authorization(self, text: str) -> str:
+        if (match := _V4(text)) is not None:
+            return match[1] + ",".join([self._authorization_part(piece) for piece in match[2].split(",")])
+        for form in (_V2, _SCHEME):
+            if (match := form(text)) is not None:
+                return f"{match[1]}{'' if form is _V2 else ' '}{self._mark_text(match[2])}"
+        return self._mark_text(text)
+
+    def _authorization_part(self, piece: str) -> str:
+        name, equals, value = piece.partition("=")
+        if name.strip() in _PLAIN_PARTS:
+            return piece
+        return f"{name}={self._mark_text(value.strip())}" if equals else self._mark_text(piece.strip())
+
+    def _cookie(self, piece: str) -> str:
+        name, equals, value = piece.partition("=")
+        return f"{name}={self._mark_text(value.strip())}" if equals else self._mark_text(piece.strip())
+
+    def _mark_text(self, text: str) -> str:
+        return self.mark(text.encode("latin-1", "replace"))
+
+    def _parameter(self, piece: bytes) -> bytes:
+        name, equals, value = piece.partition(b"=")
+        if equals and self._is_secret(name):
+            return name + equals + self.mark(_decoded(value)).encode()
+        return self._in_text(piece)
+
+    def _is_secret(self, name: bytes) -> bool:
+        plain = _decoded(_decoded(name)).decode("latin-1").strip().lower().removeprefix("amp;")
+        return plain in self._parameters or plain.endswith(_SECRET_ENDINGS)
+
+    def _in_text(self, octets: bytes) -> bytes:
+        """URLs and the like within something else."""
+        if b"=" not in octets and b"%3" not in octets and b"%253" not in octets:
+            return octets
+        return _IN_TARGET.sub(lambda match: match[1] + self.mark(_decoded(match[2])).encode(), octets)
+
+    # Bodies
+
+    def request_body(self, head: RequestHead, body: bytes) -> bytes:
+        """What is kept of a request's body: all of it, or its beginning."""
+        kind = (head.get("content-type") or "").strip().lower()
+        if head.method == "POST" and kind.startswith("multipart/"):
+            return self._form(head.get("content-type") or "", body)
+        if head.method == "POST" and body.lstrip()[:1] != b"<":
+            return self.query(body)
+        codings = ",".join(head.fields.get("content-encoding", ())).lower()
+        if "aws-chunked" in codings or (head.get("x-amz-content-sha256") or "").startswith("STREAMING-"):
+            return self._chunked(body)
+        return body
+
+    def answer_body(self, body: bytes, from_store: bool) -> bytes:
+        """What is kept of an answer's body: secrets that STS gives are masked.
+
+        Args:
+            body: all of it, or its beginning.
+            from_store: whether it is a store's, which may tell how the gateway has signed.
+        """
+        if body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"<":
+            return body
+        return _ANSWERS[from_store].sub(self._element, body)
+
+    def _element(self, match: re.Match[bytes]) -> bytes:
+        return match[1] + self.mark(match[2] or match[3] or b"").encode()
+
+    def _chunked(self, body: bytes) -> bytes:
+        """An aws-chunked body: its data stay, the signatures between them are masked."""
+        done: list[bytes] = []
+        position = 0
+        while position < len(body):
+            end = body.find(b"\r\n", position, position + _LONGEST_CHUNK_LINE)
+            line = body[position:end] if end >= 0 else b""
+            match = _CHUNK_LINE(line) if line else None
+            if match is None:
+                break
+            size = int(match[1], 16)
+            after = min(end + 2 + size, len(body))
+            done += [self._signatures(line), body[end : after + 2]]
+            position = after + 2
+            if len(done) > 2 * _MOST_CHUNKS:
+                return b"".join(done) + self.mark(body[position:]).encode()
+            if not size or body[after:position] not in (b"\r\n", b"\r", b""):
+                position = after
+                done[-1] = body[end:after]
+                break
+        return b"".join(done) + self._signatures(body[position:])
+
+    def _signatures(self, octets: bytes) -> bytes:
+        return _CHUNK_SIGNATURE.sub(lambda match: match[1] + self.mark(match[2]).encode(), octets)
+
+    def _form(self, content_type: str, body: bytes) -> bytes:
+        """A form of browsers: of the fields that authenticate it, only the names stay."""
+        match = _BOUNDARY(content_type)
+        if match is None:
+            return self._mark_text(body.decode("latin-1")).encode()
+        delimiter = b"--" + (match[1] or match[2]).encode("latin-1", "replace")
+        first, *parts = body.split(delimiter)
+        return delimiter.join([self.mark(first).encode(), *[self._part(part) for part in parts]])
+
+    def _part(self, part: bytes) -> bytes:
+        head, blank, value = part.partition(b"\r\n\r\n")
+        if not blank:
+            return part if part.strip(b"-\r\n \t") == b"" else self._part_head(part)
+        named = _PART_NAME(head)
+        name = (named[1] or named[2] or b"").decode("latin-1").strip().lower() if named else ""
+        end = b"\r\n" if value.endswith(b"\r\n") else b""
+        text = value.removesuffix(end) if end else value
+        if name == "policy":
+            return head + blank + self._policy(text) + end
+        if not named or (name not in _FORM_FIELDS_SHOWN and self._is_secret(name.encode("latin-1"))):
+            return head + blank + self.mark(text).encode() + end
+        return part
+
+    def _part_head(self, part: bytes) -> bytes:
+        """A part that is cut off within its own headers, or that has none."""
+        return part if _PART_NAME(part) else self.mark(part).encode()
+
+    def _policy(self, value: bytes) -> bytes:
+        """A policy in base64, which may name tokens in its conditions."""
+        if len(value) > _LONGEST_POLICY:
+            return self.mark(value).encode()
+        try:
+            document = json.loads(base64.b64decode(value, validate=True))
+            masked = self._in_policy(document)
+            if masked == document:
+                return value
+            return base64.b64encode(json.dumps(masked, ensure_ascii=False).encode())
+        except (ValueError, RecursionError):
+            return self.mark(value).encode()
+
+    def _in_policy(self, document: Any) -> Any:
+        if not isinstance(document, Mapping) or not isinstance(document.get("conditions"), list):
+            raise ValueError("not a policy")
+        return {**document, "conditions": [self._condition(one) for one in document["conditions"]]}
+
+    def _condition(self, written: Any) -> Any:
+        if isinstance(written, Mapping):
+            return {name: self._condition_value(name, value) for name, value in written.items()}
+        if isinstance(written, list) and len(written) == 3 and isinstance(written[1], str):
+            return [*written[:2], self._condition_value(written[1], written[2])]
+        return written
+
+    def _condition_value(self, name: str, value: Any) -> Any:
+        if not isinstance(value, str) or not self._is_secret(name.removeprefix("$").encode("utf-8", "replace")):
+            return value
+        return self.mark(value)
+
+    # Text about a request
+
+    def scrubber(self, head: RequestHead) -> Callable[[str], str]:
+        """What masks, in text about a request, that request's secrets: comments, explanations, error documents."""
+        marks = sorted(self._secrets(head).items(), key=lambda pair: -len(pair[0]))
+
+        def scrub(text: str) -> str:
+            for secret, mark in marks:
+                if secret in text:
+                    text = text.replace(secret, mark)
+            text = self._header_line.sub(self._scrubbed_line, text)
+            return _IN_TEXT.sub(lambda match: match[1] + self.mark(unquote_to_bytes(match[2])), text)
+
+        return scrub
+
+    def _scrubbed_line(self, match: re.Match[str]) -> str:
+        return f"{match[1]}:{self._value(match[1].lower().encode(), _octets(match[2])).decode('latin-1')}"
+
+    def _secrets(self, head: RequestHead) -> dict[str, str]:
+        """Each secret of a head, in the forms in which it may be told, with its mark."""
+        found: dict[str, str] = {}
+        for name, value in head.headers:
+            if name.lower() in self._headers:
+                for secret in _header_secrets(name.lower(), value):
+                    self._note(found, secret, _octets(secret))
+        for piece in head.query.split("&"):
+            name, equals, value = piece.partition("=")
+            if equals and self._is_secret(_octets(name)):
+                self._note(found, value, _decoded(_octets(value)))
+        return found
+
+    def _note(self, found: dict[str, str], value: str, plain: bytes) -> None:
+        """`value` as it was written, `plain` without its percent-encoding."""
+        mark, text = self.mark(plain), plain.decode("latin-1")
+        for form in (value, text, quote(plain, safe=""), quote(plain), escape(text)):
+            if len(form) >= _SHORTEST and not IS_MARK(form):
+                found.setdefault(form, mark)
+
+
+def _header_secrets(name: str, value: str) -> Iterator[str]:
+    """What is secret in a header's value."""
+    if name == "cookie":
+        pieces = [piece.partition("=") for piece in value.split(";")]
+        yield from ((text if equals else first).strip() for first, equals, text in pieces)
+    elif name not in ("authorization", "proxy-authorization"):
+        yield value
+    elif (match := _V4(value)) is not None:
+        pieces = [piece.partition("=") for piece in match[2].split(",")]
+        yield from (
+            (text if equals else first).strip() for first, equals, text in pieces if first.strip() not in _PLAIN_PARTS
+        )
+    elif (match := _V2(value) or _SCHEME(value)) is not None:
+        yield match[2]
+    else:
+        yield value
+
+
+_CONTENT: Final = r"(?:<!\[CDATA\[((?:(?!\]\]>)[\s\S])*)(?:\]\]>)?|([^<]+))"
+_ANSWERS: Final = {
+    store: re.compile(
+        rf"(<(?:[A-Za-z_][\w.-]{{0,60}}:)?(?:{_ELEMENTS}{_SIGNING if store else ''})(?:\s[^<>]*)?>){_CONTENT}".encode()
+    )
+    for store in (False, True)
+}
+
+
+def _decoded(value: bytes) -> bytes:
+    return unquote_to_bytes(value) if b"%" in value else value
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("latin-1", "replace")

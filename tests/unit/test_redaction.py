@@ -1,0 +1,164 @@
+"""Masks: what they hide, what they leave, and that equal values stay recognisably equal."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from osp_gateway.redaction import IS_MARK, Redactor
+from osp_gateway.s3.head import RequestHead
+
+REDACTOR = Redactor(["X-Internal-Ticket"], key=b"a fake key of the tests")
+SIGNATURE = "0123456789abcdef" * 4
+TOKEN = "a-fake/session+token=="
+V4 = f"AWS4-HMAC-SHA256 Credential=KEY/20261125/us-east-1/s3/aws4_request, SignedHeaders=host, Signature={SIGNATURE}"
+
+
+def head(*headers: tuple[str, str], method: str = "GET", query: str = "") -> RequestHead:
+    return RequestHead(method, "/demo/key", query, headers)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret", "left"),
+    [
+        ("Authorization", V4, SIGNATURE, "Credential=KEY/20261125/us-east-1/s3/aws4_request, SignedHeaders=host"),
+        ("authorization", V4.replace(", ", ","), SIGNATURE, "SignedHeaders=host,Signature=redacted-"),
+        ("authorization", f"{V4}, Extra={TOKEN}", TOKEN, "Extra=redacted-"),
+        ("authorization", "AWS KEY:c2VjcmV0LXNlY3JldC1zZWM=", "c2VjcmV0", "AWS KEY:redacted-"),
+        ("authorization", f"bearer {TOKEN}", TOKEN, "bearer redacted-"),
+        ("authorization", TOKEN, TOKEN, "redacted-"),
+        ("authorization", f"Something {TOKEN}", TOKEN, "redacted-"),
+        ("Proxy-Authorization", "Basic dXNlcjpwYXNz", "dXNl", "Basic redacted-"),
+        ("Cookie", "a=first-fake; b=second-fake; lonely-fake", "fake", "a=redacted-"),
+        ("Set-Cookie", "a=first-fake; Path=/; HttpOnly", "first", "; Path=/; HttpOnly"),
+        ("x-amz-security-token", TOKEN, TOKEN, "redacted-"),
+        ("x-internal-ticket", "a ticket", "ticket", "redacted-"),
+        (
+            "Referer",
+            f"https://h/p?a=b&X-Amz-Signature={SIGNATURE}&c=d",
+            SIGNATURE,
+            "https://h/p?a=b&X-Amz-Signature=red",
+        ),
+        ("X-Other", "a\rAuthorization: secret", "secret", "redacted-"),
+    ],
+)
+def test_what_is_secret_in_a_header_is_masked_and_the_rest_stays(name: str, value: str, secret: str, left: str) -> None:
+    masked = REDACTOR.header(name, value)
+    assert secret not in masked
+    assert left in masked
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Amz-Signature", "x-amz-security-token", "Signature", "X%2DAmz%2DSignature", "amp;X-Amz-Signature"]
+)
+def test_a_secret_in_a_query_is_masked_however_its_name_is_written(name: str) -> None:
+    masked = REDACTOR.target(f"/demo/k?list-type=2&{name}={SIGNATURE}&prefix=a%2Fb".encode()).decode()
+    assert SIGNATURE not in masked
+    assert masked.startswith("/demo/k?list-type=2&")
+    assert masked.endswith("&prefix=a%2Fb")
+
+
+def test_a_secret_is_masked_where_a_question_mark_was_encoded() -> None:
+    assert SIGNATURE.encode() not in REDACTOR.target(f"/demo/k%3FX-Amz-Signature={SIGNATURE}&a=b".encode())
+
+
+@pytest.mark.parametrize(
+    "target", [b"/demo/a=b", b"/demo?prefix=signature&marker=x", b"/demo/k?versionId=x&uploads", b"*"]
+)
+def test_what_is_no_secret_stays(target: bytes) -> None:
+    assert REDACTOR.target(target) == target
+
+
+def test_fields_without_secrets_stay_the_same_object() -> None:
+    fields = ((b"Host", b"h"), (b"x-amz-meta-a", b"b=c"))
+    assert REDACTOR.fields(fields) is fields
+
+
+def test_equal_values_have_equal_marks_wherever_they_stand() -> None:
+    in_query = REDACTOR.query(b"X-Amz-Security-Token=a-fake%2Fsession%2Btoken%3D%3D").decode().partition("=")[2]
+    assert in_query == REDACTOR.header("x-amz-security-token", TOKEN) == REDACTOR.mark(TOKEN)
+    assert IS_MARK(in_query)
+    assert REDACTOR.mark(TOKEN) != REDACTOR.mark(TOKEN + "x")
+
+
+def test_marks_of_another_key_tell_nothing() -> None:
+    assert len({Redactor().mark("1") for _ in range(20)}) == 20
+
+
+@given(st.binary(max_size=200))
+def test_a_mark_of_a_mark_is_itself(value: bytes) -> None:
+    assert REDACTOR.mark(REDACTOR.mark(value)) == REDACTOR.mark(value)
+
+
+@pytest.mark.parametrize("name", ["Host", "content-length", " Connection "])
+def test_headers_that_frame_messages_cannot_be_masked(name: str) -> None:
+    with pytest.raises(ValueError, match=name.strip().lower()):
+        Redactor([name])
+
+
+# Bodies
+
+
+def test_a_token_in_the_conditions_of_a_policy_is_masked_however_json_writes_it() -> None:
+    conditions = [
+        {"x-amz-security-token": TOKEN},
+        ["eq", "$x-amz-security-token", TOKEN],
+        ["starts-with", "$key", "a/"],
+    ]
+    written = json.dumps({"expiration": "2999-01-01T00:00:00Z", "conditions": conditions}).replace("/", "\\/")
+    policy = base64.b64encode(written.encode()).decode()
+    body = f'--edge\r\nContent-Disposition: form-data; name="policy"\r\n\r\n{policy}\r\n--edge--\r\n'.encode()
+    masked = REDACTOR.request_body(head(("content-type", "multipart/form-data; boundary=edge"), method="POST"), body)
+    (kept,) = masked.split(b"\r\n\r\n")[1].split(b"\r\n")[:1]
+    assert json.loads(base64.b64decode(kept))["conditions"] == [
+        {"x-amz-security-token": REDACTOR.mark(TOKEN)},
+        ["eq", "$x-amz-security-token", REDACTOR.mark(TOKEN)],
+        ["starts-with", "$key", "a/"],
+    ]
+
+
+@pytest.mark.parametrize("policy", ["not base64!", base64.b64encode(b"{").decode(), base64.b64encode(b"[]").decode()])
+def test_a_policy_that_cannot_be_read_is_masked_as_a_whole(policy: str) -> None:
+    body = f"--edge\r\nContent-Disposition: form-data; name=policy\r\n\r\n{policy}\r\n--edge--\r\n".encode()
+    masked = REDACTOR.request_body(head(("content-type", "multipart/form-data; boundary=edge"), method="POST"), body)
+    assert policy.encode() not in masked
+
+
+def test_signatures_between_chunks_are_masked_and_data_that_look_like_them_stay() -> None:
+    data = f"chunk-signature={SIGNATURE}".encode()
+    line = f"{len(data):x};chunk-signature={'f' * 64}\r\n".encode()
+    body = (
+        line + data + b"\r\n0;chunk-signature=" + b"e" * 64 + b"\r\nx-amz-trailer-signature:" + b"d" * 64 + b"\r\n\r\n"
+    )
+    masked = REDACTOR.request_body(
+        head(("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"), method="PUT"), body
+    )
+    assert data in masked
+    assert not any(octet * 64 in masked for octet in (b"f", b"e", b"d"))
+
+
+def test_the_beginning_of_an_answer_is_masked_too() -> None:
+    body = b"<R><Credentials><SecretAccessKey>a-fake-secret-that-was-cut"
+    assert b"a-fake" not in REDACTOR.answer_body(body, from_store=True)
+    assert b"a-fake" not in REDACTOR.answer_body(body, from_store=False)
+
+
+@given(st.binary(max_size=300), st.sampled_from(["multipart/form-data; boundary=a", "multipart/x", "text/plain", ""]))
+def test_no_body_makes_it_raise(body: bytes, kind: str) -> None:
+    for method in ("POST", "PUT"):
+        REDACTOR.request_body(head(("content-type", kind), ("content-encoding", "aws-chunked"), method=method), body)
+    REDACTOR.answer_body(b"<" + body, from_store=True)
+    REDACTOR.raw_head(body)
+
+
+# Text
+
+
+@given(st.text(alphabet="abc/+=&<> ", min_size=6, max_size=40).filter(lambda text: text.strip() == text))
+def test_text_about_a_request_does_not_tell_its_secrets(secret: str) -> None:
+    scrub = REDACTOR.scrubber(head(("x-amz-security-token", secret), ("cookie", "a=" + secret.replace(";", ""))))
+    assert secret not in scrub(f'the token "{secret}" is wrong\nx-amz-security-token:{secret}\n')
