@@ -146,6 +146,17 @@ def test_a_flow_file_without_refusals_explains_nothing(tmp_path: Path, config: P
     assert "no refused request" in result.stderr
 
 
+def test_a_masked_signature_is_told_to_be_masked_and_why_nothing_is_computed(tmp_path: Path, config: Path) -> None:
+    masked = mangled("GET becomes HEAD").with_changed(
+        "authorization", lambda value: value.partition("Signature=")[0] + "Signature=redacted-0123456789ab"
+    )
+    result = osp(flow_file(tmp_path, (masked, 403)), "--config", config)
+    assert result.exit_code == 1
+    assert "The signature in this file is masked" in result.stdout
+    assert "osp_redact=false" in result.stdout
+    assert "Nothing was found out about it then." in result.stdout
+
+
 @pytest.mark.parametrize("way", list(MANGLERS))
 def test_no_secret_is_printed(way: str, config: Path) -> None:
     raw = MANGLERS[way].mangle(GET)
