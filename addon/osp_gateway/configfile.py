@@ -157,7 +157,7 @@ def _load_toml(path: Path) -> ProxyServerConfig:
 
 def _toml_fields() -> set[str]:
     names = set(ProxyServerConfig.__init__.__code__.co_varnames[: ProxyServerConfig.__init__.__code__.co_argcount])
-    return names - {"self", "bucket_creds_fetcher", "validator", "hmac_fetcher"}
+    return names - {"self", "bucket_creds_fetcher", "validator", "hmac_fetcher", "before_send", "after_response"}
 
 
 def _expand(value: Any, place: str, problems: list[str]) -> Any:
