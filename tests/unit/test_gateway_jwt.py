@@ -79,7 +79,9 @@ async def refuse(running: Bench, head: RequestHead, tls: bool = True) -> Refusal
 
 
 def assert_does_not_tell(outcome: Refusal | Forward, text: str) -> None:
-    told = repr(outcome) + repr(outcome.verdict) + outcome.verdict.explanation
+    told = repr(outcome) + repr(outcome.verdict)
+    if outcome.verdict.explanation is not None:
+        told += outcome.verdict.explanation.text()
     if isinstance(outcome, Refusal):
         told += outcome.body.decode() + repr(outcome.headers) + str(outcome.error) + outcome.error.reason
     for part in (text, *text.split(".")):

@@ -101,15 +101,14 @@ async def test_one_is_told_who_one_is() -> None:
 
 
 async def test_a_key_that_comes_with_a_web_token_is_no_user_of_that_name() -> None:
-    """Its bearer is called like a client key: that key's rights are not the bearer's."""
+    """Its bearer is called like a client key: that key's rights are not the bearer's, who gets nowhere at all."""
     jwt = {**JWT, "secret": "x" * 32, "secret_key": "fake-key-of-bearers"}
     gateway = bench({READER: {"principals": ["*"]}}, jwt=jwt)
     token = web_token(secret="x" * 32, sub=CLIENT.access_key)
     pair = KeyPair("any-access-key", "fake-key-of-bearers", token)
-    said = await gateway.call("GetCallerIdentity", pair)
-    assert said.leaves["Arn"] == f"arn:aws:sts::000000000000:federated-user/{CLIENT.access_key}"
-    assert (await gateway.assume(pair=pair)).code == "AccessDenied"
-    assert (await gateway.call("GetSessionToken", pair)).code == "AccessDenied"
+    assert (await gateway.call("GetCallerIdentity", pair)).code == "InvalidClientTokenId"
+    assert (await gateway.assume(pair=pair)).code == "InvalidClientTokenId"
+    assert (await gateway.call("GetSessionToken", pair)).code == "InvalidClientTokenId"
 
 
 async def test_the_answer_is_shown_to_people_without_its_secrets() -> None:
