@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -60,6 +61,8 @@ REPLACED: Final = frozenset(
 )
 """Made anew for the backend."""
 
+_FOREIGN_COPY_SOURCE: Final = re.compile(r"x-(?!amz-)[a-z0-9]{1,20}-copy-source(?:-.*)?").fullmatch
+"""The same in the dialects of other stores (`x-goog-...`, `x-oss-...`): nobody would have been asked about that read."""
 _MEANINGFUL: Final = frozenset({"cache-control", "expires"})
 _LEFT_BEHIND: Final = HOP_BY_HOP | PROXY_HEADERS | REPLACED
 
@@ -160,6 +163,9 @@ def backend_headers(
         S3Error: InvalidRequest where a Connection header would drop something that matters, or a header is
             given both in the query and as a header.
     """
+    for name in (*head.fields, *hoisted):
+        if "-copy-source" in name and _FOREIGN_COPY_SOURCE(name):
+            raise S3Error("InvalidArgument", f"{name} names an object to be read; expected {COPY_SOURCE}.")
     dropped = _LEFT_BEHIND | _nominated(head) if "connection" in head.fields else _LEFT_BEHIND
     headers = [("host", destination.authority)]
     for name, values in head.fields.items():

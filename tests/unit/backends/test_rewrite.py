@@ -133,6 +133,15 @@ def test_a_header_from_the_query_that_is_made_anew_stays_behind(name: str) -> No
     assert headers(hoisted={name: "value"}) == headers()
 
 
+@pytest.mark.parametrize(
+    "name", ["x-goog-copy-source", "x-oss-copy-source", "X-Cos-Copy-Source", "x-obs-copy-source-range"]
+)
+def test_a_copy_source_in_another_stores_dialect_is_refused(name: str) -> None:
+    with pytest.raises(S3Error) as caught:
+        headers((name, "/other/secret"))
+    assert caught.value.code == "InvalidArgument"
+
+
 def test_the_copy_source_is_the_rewritten_one() -> None:
     sent = headers(("x-amz-copy-source", "/demo/secret"), copy_source="theirs/secret")
     assert [value for name, value in sent if name == "x-amz-copy-source"] == ["theirs/secret"]
