@@ -196,12 +196,16 @@ def _limits(request: BodyRequest) -> ChunkLimits:
     return ChunkLimits(hold=request.hold or limits.hold, max_chunk=limits.max_chunk, min_chunk=0)
 
 
+_OF_THE_ANSWER: Final = f"{PREFIX}mode"
+
+
 def _held(codec: BodyCodec, hold: int | None) -> BodyCodec:
     return codec if hold is None else HeldBody(codec, hold)
 
 
 def _speak_of_checks(fields: Mapping[str, list[str]]) -> bool:
-    return not _CHECK_HEADERS.isdisjoint(fields) or any(name.startswith(PREFIX) for name in fields)
+    # Each GET of an SDK has the mode, which speaks of the answer: 7 us of 97 for a decision.
+    return not _CHECK_HEADERS.isdisjoint(fields) or any(n.startswith(PREFIX) and n != _OF_THE_ANSWER for n in fields)
 
 
 def _checks(request: BodyRequest) -> BodyChecks:

@@ -62,7 +62,7 @@ REPLACED: Final = frozenset(
 """Made anew for the backend."""
 
 _FOREIGN_COPY_SOURCE: Final = re.compile(r"x-(?!amz-)[a-z0-9]{1,20}-copy-source(?:-.*)?").fullmatch
-"""The same in the dialects of other stores (`x-goog-...`, `x-oss-...`): nobody would have been asked about that read."""
+"""The same in the dialects of other stores (`x-goog-...`, `x-oss-...`): nobody was asked about that read."""
 _MEANINGFUL: Final = frozenset({"cache-control", "expires"})
 _LEFT_BEHIND: Final = HOP_BY_HOP | PROXY_HEADERS | REPLACED
 
