@@ -132,10 +132,19 @@ def test_a_fault_in_an_answer_under_way_cuts_it_off(faulty, prefix):
     assert_serves_on(faulty, "__call__")
 
 
-@pytest.mark.parametrize(("place", "name"), [("begin", "begin"), ("tick-connection-stalls", "look_at_the_clock")])
-def test_a_fault_in_a_connection_closes_it(faulty, prefix, place, name):
+def test_a_fault_in_a_connection_closes_it(faulty, prefix):
     port = faulty.ports[0]
     with talk(port) as connection:
-        connection.send(signed(port, "GET", f"/demo/{prefix}{place}").octets)
+        connection.send(signed(port, "GET", f"/demo/{prefix}tick-connection-stalls").octets)
         assert connection.closed_by_peer()
-    assert_serves_on(faulty, name)
+    assert_serves_on(faulty, "look_at_the_clock")
+
+
+def test_a_fault_where_a_request_begins_is_answered_and_ends_the_connection(faulty, prefix):
+    port = faulty.ports[0]
+    with talk(port) as connection:
+        connection.send(signed(port, "GET", f"/demo/{prefix}begin").octets)
+        answer = connection.read_answer()
+        assert (answer.status, answer.code) == (500, "InternalError")
+        assert connection.closed_by_peer()
+    assert_serves_on(faulty, "begin")

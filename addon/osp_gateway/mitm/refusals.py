@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from email.utils import formatdate
@@ -25,6 +26,8 @@ from osp_gateway.s3.errors import S3Error
 
 log = logging.getLogger(__name__)
 
+MAX_SHOWN_OCTETS: Final = 2048
+_ILLEGIBLE: Final = re.compile(rb"[^\x21-\x7e]")
 TIMED_OUT: Final = (
     "Your socket connection to the server was not read from or written to within the timeout period. "
     "Idle connections will be closed."
@@ -75,8 +78,9 @@ def unreadable(octets: bytes, most: int) -> http.Request:
 def request_of(
     method: bytes, path: bytes, fields: Sequence[tuple[bytes, bytes]], content: bytes | None = None
 ) -> http.Request:
-    """A request that nobody but a person will look at."""
+    """A request that nobody but a person will look at: no terminal may take its first line for commands."""
     now = time.time()
+    method, path = (_ILLEGIBLE.sub(b"?", text[:MAX_SHOWN_OCTETS]) for text in (method, path))
     return http.Request("", 0, method, b"", b"", path, b"HTTP/1.1", http.Headers(fields), content, None, now, now)
 
 

@@ -371,7 +371,7 @@ class GatewayStream(ObservedStream):
             reply = yield command
             if isinstance(command, HttpResponseHeadersHook) and self.flow not in self.desk.adapted:
                 parent.close()
-                raise S3Error.internal("nobody adapted the response")
+                raise self.desk.unfit.pop(self.flow, None) or S3Error.internal("nobody adapted the response")
 
     def start_response_stream(self) -> Commands:
         """From here on an error can no longer be told to the client but by cutting the response off."""

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from osp_gateway.access.authorizer import AccessRequest, Authorizer, Decision, abstain
+from osp_gateway.access.compose import kept_decisions
 from osp_gateway.access.policy.actions import BATCH, BATCH_ACTIONS, needed_actions
 from osp_gateway.access.policy.context import Context
 from osp_gateway.access.policy.patterns import Pattern
@@ -63,6 +64,11 @@ class SessionPolicies:
         """`clock` gives seconds since the epoch."""
         self._inner = inner
         self._clock = clock
+
+    @property
+    def kept(self) -> int:
+        """How many decisions the other remembers; its own are never kept."""
+        return kept_decisions(self._inner)
 
     async def __call__(self, request: AccessRequest) -> Decision:
         """The other's decision, which is not asked for where a policy of the session does not allow."""
