@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -377,17 +377,25 @@ class GatewayStream(ObservedStream):
         """From here on an error can no longer be told to the client but by cutting the response off."""
         self.response_begun = True
         self.received.forget()
-        for_client = self.desk.showing.answer_head(self.flow)
-        for command in super().start_response_stream():
-            if isinstance(command, SendHttp) and isinstance(command.event, ResponseHeaders):
-                command = SendHttp(replace(command.event, response=for_client), command.connection)
+        for command in self.with_clients_head(super().start_response_stream):
             if not isinstance(command, commands.Log):  # every response is streamed: no news
                 yield command
 
     def send_response(self, already_streamed: bool = False) -> Commands:
-        """See `start_response_stream`."""
+        """See `start_response_stream`: a response without a body begins here."""
         self.response_begun = True
-        yield from super().send_response(already_streamed)
+        if already_streamed:
+            yield from super().send_response(already_streamed)
+        else:
+            yield from self.with_clients_head(super().send_response)
+
+    def with_clients_head(self, parent: Callable[[], Commands]) -> Iterator[commands.Command]:
+        """The parent's commands, with the response's head for the client: what the flow shows is masked."""
+        for_client = self.desk.showing.answer_head(self.flow)
+        for command in parent():
+            if isinstance(command, SendHttp) and isinstance(command.event, ResponseHeaders):
+                command = SendHttp(replace(command.event, response=for_client), command.connection)
+            yield command
 
     def flow_done(self) -> Commands:
         """mitmproxy uses a connection to the backend for one request of an HTTP/2 client only, and allows five."""
