@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import connection, http
@@ -40,6 +40,11 @@ class UpstreamTrust:
 
     server_name: str
     verify: bool | Path
+
+
+READ_OCTETS: Final = 256 * 1024
+"""mitmproxy asks for 64 KiB at a time, and every piece walks through all its layers: downloads at 1.4 of its own speed
+instead of 0.7, uploads whose hash is checked at 1.0 instead of 0.7."""
 
 
 class Gate:
@@ -104,12 +109,14 @@ class GatedReader:
 
     def __init__(self, reader: Any, gate: Gate, first_octet: float | None = None) -> None:
         """`first_octet`: seconds, or None for no limit."""
+        if isinstance(reader, asyncio.StreamReader):
+            reader._limit = READ_OCTETS  # type: ignore[attr-defined]  # set once, before anything is read
         self._reader = reader
         self._gate = gate
         self._first_octet = first_octet
 
     async def read(self, size: int) -> bytes:
-        """Up to `size` octets, once the gate is open; empty at the end of the stream.
+        """Octets, once the gate is open: as many as are there, up to `size` or `READ_OCTETS`; none at the stream's end.
 
         Raise `TimeoutError` (an `OSError`, as of a broken connection) where the client never says anything.
         """
@@ -119,7 +126,7 @@ class GatedReader:
             async with asyncio.timeout(seconds):
                 first: bytes = await self._reader.read(size)
                 return first
-        data: bytes = await self._reader.read(size)
+        data: bytes = await self._reader.read(max(size, READ_OCTETS))
         return data
 
     def __getattr__(self, name: str) -> Any:
