@@ -76,11 +76,10 @@ class Contents:
             self._objects[request.bucket, request.key_path, name] = content
 
     def _copied(self, exchange: Exchange) -> Content:
-        source = (exchange.request.header("x-amz-copy-source") or "").removeprefix("/")
-        path, _, version = source.partition("?versionId=")
-        bucket, _, key = path.partition("/")
-        key_path = encoding.encode(unquote_to_bytes(key), "/")  # clients encode more in a path, or less
-        content = self._objects.get((bucket, key_path, unquote(version)), Content())
+        path, _, version = (exchange.request.header("x-amz-copy-source") or "").partition("?versionId=")
+        bucket, _, key = unquote_to_bytes(path).removeprefix(b"/").partition(b"/")  # clients encode more, or less
+        source = bucket.decode("latin-1"), encoding.encode(key, "/"), unquote(version)
+        content = self._objects.get(source, Content())
         limits = _COPY_RANGE(exchange.request.header("x-amz-copy-source-range") or "")
         return content.cut(int(limits[1]), int(limits[2]) + 1) if limits else content
 

@@ -5,6 +5,7 @@ Those of the recording stand in its requests; wherever one does, the name that t
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -108,8 +109,8 @@ class Names:
         return value
 
     def _in_element(self, match: re.Match[bytes]) -> bytes:
-        text = match[2].decode().replace("&quot;", '"').replace("&#34;", '"')
-        return b"<%b>%b</%b>" % (match[1], self.current(text).encode(), match[1])
+        text = html.escape(self.current(html.unescape(match[2].decode())), quote=False)
+        return b"<%b>%b</%b>" % (match[1], text.encode(), match[1])
 
 
 def plain(name: str) -> str:
