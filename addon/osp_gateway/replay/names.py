@@ -81,10 +81,9 @@ class Names:
             if name in NAMING_HEADERS or name.startswith(CHECKSUM):
                 self.learn(value, new.header(name))
         if recorded.is_xml and new.is_xml:
-            for (path, old), (other, value) in zip(
-                _named(leaves(recorded.payload)), _named(leaves(new.payload)), strict=False
-            ):
-                if path == other:
+            found = _named(new)
+            for path, names in _named(recorded).items():
+                for old, value in zip(names, found.get(path, ()), strict=False):
                     self.learn(old, value)
 
     def in_request(self, request: RecordedRequest) -> RecordedRequest:
@@ -128,8 +127,13 @@ def parameters(query: Iterable[Pair], names: frozenset[str]) -> tuple[Pair, ...]
     return tuple(pair for pair in query if pair[0] not in names)
 
 
-def _named(found: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(path, text) for path, text in found if is_name(path.rpartition("/")[2])]
+def _named(answer: Answer) -> dict[str, list[str]]:
+    """The names in a document, by their path."""
+    found: dict[str, list[str]] = {}
+    for path, text in leaves(answer.payload):
+        if is_name(path.rpartition("/")[2]):
+            found.setdefault(path, []).append(text)
+    return found
 
 
 def is_name(element: str) -> bool:

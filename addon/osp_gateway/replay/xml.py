@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from xml.etree.ElementTree import ParseError
 
 from defusedxml.common import DefusedXmlException
@@ -35,7 +35,10 @@ def parse(content: bytes) -> Element | None:
 
 
 def leaves(payload: Payload) -> Iterator[tuple[str, str]]:
-    """The path and text of each element without children, in the document's order."""
+    """The path and text of each element without children, in the document's order.
+
+    In the path, entries that have a key or a part number are told apart by it: `ListBucketResult/Contents[a.txt]/ETag`.
+    """
     tree = parse(payload.content or b"")
     if tree is not None:
         yield from _leaves(tree, tree.name)
@@ -45,7 +48,11 @@ def _leaves(element: Element, path: str) -> Iterator[tuple[str, str]]:
     if not element.children:
         yield path, element.text
     for child in element.children:
-        yield from _leaves(child, f"{path}/{child.name}")
+        label = next((known.text for name in _LABELS if (known := child.child(name)) is not None), None)
+        yield from _leaves(child, f"{path}/{child.name}" if label is None else f"{path}/{child.name}[{label}]")
+
+
+_LABELS: Final = ("Key", "PartNumber")
 
 
 def _element(node: Any) -> Element:

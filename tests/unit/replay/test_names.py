@@ -107,6 +107,23 @@ def test_names_in_two_documents_are_learned_in_their_order():
     assert [names.current(name) for name in ("v1", "v2", "old")] == ["w1", "w2", "old"]
 
 
+def test_names_of_a_listing_are_learned_by_key_whatever_the_order_and_whatever_is_new():
+    def listing(**tags: str) -> str:
+        entries = "".join(f"<Contents><Key>{key}</Key><ETag>{tag}</ETag></Contents>" for key, tag in tags.items())
+        return f"<ListBucketResult>{entries}</ListBucketResult>"
+
+    names = Names()
+    names.learn_from(document(listing(a="a1", b="b1", c="c1")), document(listing(new="n2", c="c2", b="b2")))
+    assert [names.current(name) for name in ("a1", "b1", "c1")] == ["a1", "b2", "c2"]
+
+
+def test_names_in_a_key_do_not_pass_for_elements():
+    entry = "<R><Contents><Key>a/ETag</Key><Size>{}</Size></Contents></R>"
+    names = Names()
+    names.learn_from(document(entry.format("1")), document(entry.format("2")))
+    assert names.current("1") == "1"
+
+
 @pytest.mark.parametrize("element", ["ETag", "UploadId", "NextContinuationToken", "ChecksumSHA256"])
 def test_elements_that_hold_names(element):
     assert is_name(element)
