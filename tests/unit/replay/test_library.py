@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from osp_gateway.replay.exchange import Exchange, Payload
+from osp_gateway.replay.exchange import Answer, Exchange, Payload
 from osp_gateway.replay.library import Library, matching
-from support.exchanges_made import answer, exchange, request
+from support.exchanges_made import answer, exchange, large, request
 
 
 def key(operation: str = "GetObject", **more: Any) -> Hashable:
@@ -34,6 +34,11 @@ def test_answers_to_the_same_request_come_in_their_order_each_once():
 def test_the_first_answer_may_be_used_again_and_again():
     library = Library(numbered(404, 200), reuse=True)
     assert [given(library, key()) for _ in range(3)] == [404, 404, 404]
+
+
+def test_an_answer_that_cannot_be_given_is_not_used_up():
+    library = Library([exchange(answered=Answer(200, (), large(1000)))])
+    assert [given(library, key()) for _ in range(3)] == [200, 200, 200]
 
 
 def test_requests_are_answered_in_whichever_order_they_come():
