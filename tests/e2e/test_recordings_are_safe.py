@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
@@ -69,9 +68,8 @@ def recorded(tmp_path_factory) -> tuple[bytes, set[str | bytes]]:
         base64.b64encode(CUSTOMER_KEY), hashlib.md5(CUSTOMER_KEY).digest(), *OTHER_TOKENS.values(),
     }  # fmt: skip
     with Recorder().running() as store:
-        store.answer = Answer(
-            headers=(("ETag", '"a"'), ("Set-Cookie", COOKIE), ("x-amz-security-token", SESSION_TOKEN)), body=b"answer"
-        )
+        headers = (("ETag", '"a"'), ("Set-Cookie", COOKIE), ("x-amz-security-token", SESSION_TOKEN))
+        store.answer = lambda asked: Answer(headers=headers, body=b"answer" if asked.method == "GET" else b"")
         options = {"osp_record": str(file)}
         with gateway(folder, CONFIG.format(port=store.port), options=options) as running:
             url = running.url
@@ -79,12 +77,11 @@ def recorded(tmp_path_factory) -> tuple[bytes, set[str | bytes]]:
             s3 = client(url)
             s3.meta.events.register("before-sign.s3", lambda request, **_: request.headers.add_header("cookie", COOKIE))
             s3.put_object(Bucket="demo", Key="everyday", Body=b"body")
-            os.environ.pop("AWS_SESSION_TOKEN", None)
             error_of(s3.put_object, Bucket="demo", Key="sse-c", Body=b"body", **sse)
             error_of(s3.get_object, Bucket="demo", Key="sse-c", **sse)
             source = {f"CopySource{name}": value for name, value in sse.items()}
             error_of(s3.copy_object, Bucket="demo", Key="copy", CopySource="demo/sse-c", **source, **sse)
-            send_signed("GET", url, "/demo/tokens", [*OTHER_TOKENS.items(), ("cookie", COOKIE)])
+            send_signed("GET", url, "/demo/tokens", {**OTHER_TOKENS, "cookie": COOKIE})
             presigned = presigned_target("GET", url, "/demo/presigned")
             send("GET", url, presigned)
             link = _temporary(url).generate_presigned_url("get_object", Params={"Bucket": "demo", "Key": "temporary"})
@@ -99,7 +96,7 @@ def recorded(tmp_path_factory) -> tuple[bytes, set[str | bytes]]:
             send("GET", url, "/demo/v2?AWSAccessKeyId=x&Expires=9999999999&Signature=fake%2Fsignature%3D")
             send("GET", url, presigned + "&X-Amz-Security-Token=" + quote(SESSION_TOKEN, safe=""))
             send("GET", url, presigned.replace("X-Amz-Signature", "x-amz-signature"))
-            send("GET", url, "/demo/bearer", [("authorization", f"Bearer {BEARER}")])
+            send("GET", url, "/demo/bearer", {"authorization": f"Bearer {BEARER}"})
         secrets.add("fake/signature=")
         for request in store.requests:
             authorization = request.get("authorization") or ""
@@ -121,7 +118,7 @@ def _temporary(url: str):
 
 def test_all_requests_are_in_the_recording(recorded):
     content, secrets = recorded
-    for name in (b"everyday", b"sse-c", b"copy", b"tokens", b"presigned", b"temporary", b"wrong", b"another"):
+    for name in (b"everyday", b"sse-c", b"copy", b"tokens", b"presigned", b"temporary", b"v2", b"bearer"):
         assert b"/demo/" + name in content, name
     assert sum(isinstance(secret, str) and len(secret) == 64 for secret in secrets) > 10
 
