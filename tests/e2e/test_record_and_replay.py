@@ -23,7 +23,8 @@ from support.processes import (
     Store,
     config_for,
 )
-from support.replays import everyday, keys, osp, recording, replay, through
+from support.replays import error_of, everyday, keys, osp, recording, replay, through
+from support.s3 import client
 from support.serving import HERE
 
 BACKEND = keys(BACKEND_KEY, BACKEND_SECRET)
@@ -166,6 +167,19 @@ def test_gateway_and_store_are_compared_side_by_side_each_with_its_own_keys(osp,
     for profile, green in (("backend", True), ("client", False)):
         done = replay(tmp_path / "session.osp", *first, *second, profile, env=env)
         assert (done.status == 0) is green, done.said
+
+
+def test_refusals_of_the_validator_are_recorded_and_the_store_has_none(store, osp, tmp_path):
+    validator = "def validator(token, bucket, request):\n    return not request.key.startswith('denied/')"
+    with recording(tmp_path, store, validator=validator) as running:
+        assert error_of(through(running).get_object, Bucket="demo", Key="denied/key") == "AccessDenied"
+        wrong = client(running.url, secret="wrong-fake-secret")
+        assert error_of(wrong.get_object, Bucket="demo", Key="denied/key") == "SignatureDoesNotMatch"
+    session = Session(tmp_path / "session.osp")
+    assert [exchange.answer.status for exchange in session.exchanges] == [403], "and what nobody has sent is not"
+    assert replay(session.file, osp.url).is_green(1)
+    done = replay(session.file, store.url, env=BACKEND)
+    assert done.found == ["GetObject key: status", "GetObject key: error code"]
 
 
 def test_a_recording_holds_what_was_sent_and_who_sent_it(of_boto3):

@@ -12,7 +12,7 @@ import pytest
 
 from support.processes import BACKEND_KEY, BACKEND_SECRET, CLIENT_KEY, CLIENT_SECRET, gateway
 from support.raw_s3 import presigned_target, send, send_signed
-from support.recorder import Answer, Recorder
+from support.recorder import Answer, Recorded, Recorder
 from support.replays import error_of
 from support.s3 import client
 
@@ -29,6 +29,11 @@ OTHER_TOKENS = {
     "referer": "http://somewhere.test/?X-Amz-Signature=fakefakefakefake",
     "ibm-service-instance-id": "fake-id-of-an-instance",
 }
+REFUSAL = f"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>SignatureDoesNotMatch</Code><Message>It does not match.</Message><AWSAccessKeyId>{BACKEND_KEY}</AWSAccessKeyId>
+<StringToSign>AWS4-HMAC-SHA256 a-fake-string-to-sign</StringToSign>
+<SignatureProvided>a-fake-signature-of-the-backend</SignatureProvided>
+<CanonicalRequest>GET x-amz-security-token:{SESSION_TOKEN}</CanonicalRequest></Error>""".encode()
 KEYS = {"temporary-fake-key": "temporary-fake-secret"}
 
 
@@ -69,7 +74,13 @@ def recorded(tmp_path_factory) -> tuple[bytes, set[str | bytes]]:
     }  # fmt: skip
     with Recorder().running() as store:
         headers = (("ETag", '"a"'), ("Set-Cookie", COOKIE), ("x-amz-security-token", SESSION_TOKEN))
-        store.answer = lambda asked: Answer(headers=headers, body=b"answer" if asked.method == "GET" else b"")
+
+        def answers(asked: Recorded) -> Answer:
+            if "store-refuses" in asked.target:
+                return Answer(403, (("Content-Type", "application/xml"),), REFUSAL)
+            return Answer(headers=headers, body=b"answer" if asked.method == "GET" else b"")
+
+        store.answer = answers
         options = {"osp_record": str(file)}
         with gateway(folder, CONFIG.format(port=store.port), options=options) as running:
             url = running.url
@@ -78,7 +89,8 @@ def recorded(tmp_path_factory) -> tuple[bytes, set[str | bytes]]:
             s3.meta.events.register("before-sign.s3", lambda request, **_: request.headers.add_header("cookie", COOKIE))
             s3.put_object(Bucket="demo", Key="everyday", Body=b"body")
             error_of(s3.put_object, Bucket="demo", Key="sse-c", Body=b"body", **sse)
-            error_of(s3.get_object, Bucket="demo", Key="sse-c", **sse)
+            s3.get_object(Bucket="demo", Key="sse-c", **sse)["Body"].read()
+            error_of(s3.get_object, Bucket="demo", Key="store-refuses")
             source = {f"CopySource{name}": value for name, value in sse.items()}
             error_of(s3.copy_object, Bucket="demo", Key="copy", CopySource="demo/sse-c", **source, **sse)
             send_signed("GET", url, "/demo/tokens", {**OTHER_TOKENS, "cookie": COOKIE})
@@ -86,7 +98,7 @@ def recorded(tmp_path_factory) -> tuple[bytes, set[str | bytes]]:
             send("GET", url, presigned)
             link = _temporary(url).generate_presigned_url("get_object", Params={"Bucket": "demo", "Key": "temporary"})
             send("GET", url, link.removeprefix(url))
-            error_of(_temporary(url).get_object, Bucket="demo", Key="temporary")
+            _temporary(url).get_object(Bucket="demo", Key="temporary")["Body"].read()
             for target in (presigned, link):
                 query = dict(parse_qsl(urlsplit(target).query))
                 secrets.add(query["X-Amz-Signature"])
@@ -97,7 +109,7 @@ def recorded(tmp_path_factory) -> tuple[bytes, set[str | bytes]]:
             send("GET", url, presigned + "&X-Amz-Security-Token=" + quote(SESSION_TOKEN, safe=""))
             send("GET", url, presigned.replace("X-Amz-Signature", "x-amz-signature"))
             send("GET", url, "/demo/bearer", {"authorization": f"Bearer {BEARER}"})
-        secrets.add("fake/signature=")
+        secrets |= {"fake/signature=", "a-fake-string-to-sign", "a-fake-signature-of-the-backend"}
         for request in store.requests:
             authorization = request.get("authorization") or ""
             secrets |= {found[1] for found in re.finditer(r"Signature=([0-9a-f]{64})", authorization)}
@@ -118,7 +130,7 @@ def _temporary(url: str):
 
 def test_all_requests_are_in_the_recording(recorded):
     content, secrets = recorded
-    for name in (b"everyday", b"sse-c", b"copy", b"tokens", b"presigned", b"temporary", b"v2", b"bearer"):
+    for name in (b"everyday", b"sse-c", b"copy", b"tokens", b"presigned", b"temporary", b"store-refuses"):
         assert b"/demo/" + name in content, name
     assert sum(isinstance(secret, str) and len(secret) == 64 for secret in secrets) > 10
 
@@ -129,7 +141,7 @@ def test_no_secret_is_in_any_octet_of_it(recorded):
     assert found == set()
 
 
-@pytest.mark.parametrize("part", [b"Signature", b"signature", b"Credential", b"StringToSign", b"set-cookie", b"authorization:"])
+@pytest.mark.parametrize("part", [b"Signature=", b"SignatureProvided", b"signature=", b"Credential", b"StringToSign", b"set-cookie", b"authorization:"])
 def test_nothing_is_in_it_that_goes_with_a_secret(recorded, part):
     assert part not in recorded[0]
 

@@ -71,10 +71,10 @@ class Replayed:
 
 
 @contextmanager
-def recording(folder: Path, store: Store, **options: str) -> Iterator[GatewayProcess]:
+def recording(folder: Path, store: Store, validator: str = "", **options: str) -> Iterator[GatewayProcess]:
     """A gateway in mitmdump that records into `folder / "session.osp"`."""
     settings = {"osp_record": str(folder / "session.osp"), **options}
-    with gateway(folder / "gateway", config_for(store), options=settings) as running:
+    with gateway(folder / "gateway", config_for(store, validator=validator), options=settings) as running:
         yield running
 
 

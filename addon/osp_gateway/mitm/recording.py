@@ -26,6 +26,7 @@ from osp_gateway.mitm.wire import head_of
 from osp_gateway.outcomes import Verdict
 from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Payload, RecordedRequest
 from osp_gateway.replay.tape import Tape
+from osp_gateway.replay.xml import without_secrets
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import locate
 from osp_gateway.s3.encoding import Pair
@@ -147,6 +148,8 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
     request_body, answer_body = tape.request.payload(), tape.answer.payload()
     if not answer_body.length and response.raw_content:  # the gateway's own answer
         answer_body = Payload.of(response.raw_content)
+    if response.status_code >= 300 and answer_body.content:
+        answer_body = Payload.of(without_secrets(answer_body.content))
     query = plain_query(head)
     presigned = "x-amz-signature=" in head.query.lower()
     copy = http.HTTPFlow(_client(flow), Server(address=None))

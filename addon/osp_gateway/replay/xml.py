@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,24 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from osp_gateway.replay.exchange import Payload
+
+SECRETS: Final = frozenset(
+    {
+        "AWSAccessKeyId",
+        "CanonicalRequest",
+        "CanonicalRequestBytes",
+        "SecretAccessKey",
+        "SessionToken",
+        "SignatureProvided",
+        "StringToSign",
+        "StringToSignBytes",
+        "Token-0",
+    }
+)
+"""What stores tell of a signature that they refuse, and of keys that they hand out: neither recorded nor compared."""
+_SECRET: Final = re.compile(
+    rb"<((?:[\w.-]+:)?(?:%b))(?:\s[^>]*)?>.*?</\1\s*>" % "|".join(map(re.escape, SECRETS)).encode(), re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +51,11 @@ def parse(content: bytes) -> Element | None:
         return _element(fromstring(content))
     except (ParseError, DefusedXmlException, ValueError):
         return None
+
+
+def without_secrets(document: bytes) -> bytes:
+    """A document, or whatever it is, without the elements in `SECRETS`."""
+    return _SECRET.sub(b"", document)
 
 
 def leaves(payload: Payload) -> Iterator[tuple[str, str]]:
