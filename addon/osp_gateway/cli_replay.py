@@ -117,6 +117,7 @@ def replay_command(
         _fail([f"{file}: {error}"])
     if not exchanges:
         _fail([f"{file}: no S3 requests with answers in it, expected a recording"])
+
     def target(url: str, profiles: Sequence[str]) -> Target:
         try:
             ca = str(ca_file) if ca_file else None

@@ -23,7 +23,7 @@ from support.processes import (
     Store,
     config_for,
 )
-from support.replays import error_of, everyday, keys, osp, recording, replay, through
+from support.replays import error_of, everyday, keys, recording, replay, through
 from support.s3 import client
 from support.serving import HERE
 
@@ -115,22 +115,20 @@ def test_a_session_of_rclone_is_green_before_gateway_and_store_twice_in_a_row(st
     for number in range(3):
         (tmp_path / "folder" / f"{number}.txt").write_text(str(number))
     with recording(tmp_path, store) as running:
-        remote = f":s3,provider=Other,endpoint='{running.url}',access_key_id={CLIENT_KEY},secret_access_key={CLIENT_SECRET}"
+        remote = (
+            f":s3,provider=Other,endpoint='{running.url}',access_key_id={CLIENT_KEY},secret_access_key={CLIENT_SECRET}"
+        )
         for command in (
             ["copy", str(tmp_path / "folder"), f"{remote}:demo/rclone-recorded"],
             ["check", str(tmp_path / "folder"), f"{remote}:demo/rclone-recorded"],
             ["delete", f"{remote}:demo/rclone-recorded"],
         ):
             config = ["--config", str(tmp_path / "rclone.conf"), "--s3-no-check-bucket", "--retries", "1"]
-            done = subprocess.run(
-                [str(BIN / "rclone"), *command, *config], capture_output=True, text=True, check=False
-            )
+            done = subprocess.run([str(BIN / "rclone"), *command, *config], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
     session = Session(tmp_path / "session.osp")
     assert sum(exchange.operation == "PutObject" for exchange in session.exchanges) == 3
     assert session.is_green(osp, store)
-
-
 
 
 def test_each_identity_is_signed_for_with_its_own_profile(of_boto3, osp: GatewayProcess, tmp_path):
@@ -216,7 +214,16 @@ def test_a_limit_of_nothing_records_no_body_and_is_green(store, osp, tmp_path):
 
 def test_a_recording_is_an_ordinary_flow_file_that_mitmproxy_reads(of_boto3, tmp_path):
     done = subprocess.run(
-        [str(BIN / "mitmdump"), "-n", "-r", str(of_boto3.file), "--set", f"confdir={tmp_path}", "--set", "flow_detail=1"],
+        [
+            str(BIN / "mitmdump"),
+            "-n",
+            "-r",
+            str(of_boto3.file),
+            "--set",
+            f"confdir={tmp_path}",
+            "--set",
+            "flow_detail=1",
+        ],
         capture_output=True,
         text=True,
         check=False,

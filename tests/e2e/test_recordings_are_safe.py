@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
+import boto3
 import pytest
+from botocore.config import Config
+from mitmproxy.io import FlowReader
 
 from support.processes import BACKEND_KEY, BACKEND_SECRET, CLIENT_KEY, CLIENT_SECRET, gateway
 from support.raw_s3 import presigned_target, send, send_signed
@@ -30,7 +34,8 @@ OTHER_TOKENS = {
     "ibm-service-instance-id": "fake-id-of-an-instance",
 }
 REFUSAL = f"""<?xml version="1.0" encoding="UTF-8"?>
-<Error><Code>SignatureDoesNotMatch</Code><Message>It does not match.</Message><AWSAccessKeyId>{BACKEND_KEY}</AWSAccessKeyId>
+<Error><Code>SignatureDoesNotMatch</Code><Message>No.</Message>
+<AWSAccessKeyId>{BACKEND_KEY}</AWSAccessKeyId>
 <StringToSign>AWS4-HMAC-SHA256 a-fake-string-to-sign</StringToSign>
 <SignatureProvided>a-fake-signature-of-the-backend</SignatureProvided>
 <CanonicalRequest>GET x-amz-security-token:{SESSION_TOKEN}</CanonicalRequest></Error>""".encode()
@@ -120,9 +125,6 @@ def recorded(tmp_path_factory) -> tuple[bytes, set[str | bytes]]:
 
 
 def _temporary(url: str):
-    import boto3
-    from botocore.config import Config
-
     (key, secret) = next(iter(KEYS.items()))
     session = boto3.session.Session(key, secret, SESSION_TOKEN, "us-east-1")
     return session.client("s3", endpoint_url=url, config=Config(signature_version="s3v4", retries={"max_attempts": 0}))
@@ -141,15 +143,23 @@ def test_no_secret_is_in_any_octet_of_it(recorded):
     assert found == set()
 
 
-@pytest.mark.parametrize("part", [b"Signature=", b"SignatureProvided", b"signature=", b"Credential", b"StringToSign", b"set-cookie", b"authorization:"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"Signature=",
+        b"SignatureProvided",
+        b"signature=",
+        b"Credential",
+        b"StringToSign",
+        b"set-cookie",
+        b"authorization:",
+    ],
+)
 def test_nothing_is_in_it_that_goes_with_a_secret(recorded, part):
     assert part not in recorded[0]
 
 
 def test_a_customers_key_becomes_another_that_fits_its_md5(recorded):
-    from mitmproxy.io import FlowReader
-    import io
-
     name = "x-amz-server-side-encryption-customer-key"
     flows = [flow for flow in FlowReader(io.BytesIO(recorded[0])).stream() if name in flow.request.headers]
     assert len(flows) == 3

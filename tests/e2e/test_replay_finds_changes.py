@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -212,8 +213,6 @@ def test_a_store_that_is_not_there_is_red_everywhere(session, free_port):
 @pytest.fixture
 def free_port() -> Iterator[int]:
     """A port on which nothing listens."""
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]

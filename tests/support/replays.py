@@ -101,9 +101,7 @@ def everyday(s3: Any, prefix: str, bucket: str = "demo") -> list[Any]:
     seen.append(s3.get_object(Bucket=bucket, Key=other, Range="bytes=1-3")["Body"].read())
     seen.append(error_of(s3.get_object, Bucket=bucket, Key=small, IfNoneMatch=got["ETag"]))
     seen.append(error_of(s3.get_object, Bucket=bucket, Key=f"{prefix}missing"))
-    pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=prefix, PaginationConfig={"PageSize": 1}
-    )
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, PaginationConfig={"PageSize": 1})
     seen.append(sorted(entry["Key"] for page in pages for entry in page.get("Contents", [])))
     s3.copy_object(Bucket=bucket, Key=f"{prefix}copy", CopySource={"Bucket": bucket, "Key": small})
     seen.append(s3.get_object(Bucket=bucket, Key=f"{prefix}copy")["Body"].read())
@@ -185,9 +183,7 @@ def changed(store: Store, change: Change) -> Iterator[str]:
             connection = http.client.HTTPConnection("127.0.0.1", store.port, timeout=60)
             connection.request(self.command, self.path, body, dict(self.headers.items()))
             response = connection.getresponse()
-            found = Answer(
-                self.command, self.path, response.status, dict(response.getheaders()), response.read()
-            )
+            found = Answer(self.command, self.path, response.status, dict(response.getheaders()), response.read())
             connection.close()
             length = found.headers.pop("Content-Length", None)
             found.headers.pop("Transfer-Encoding", None)

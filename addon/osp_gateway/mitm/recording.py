@@ -57,7 +57,14 @@ RECORDED: Final = (
 )
 """Headers of a request that are recorded: those that S3 or its SDKs know. Others may hold anything, secrets too."""
 _SECRET: Final = frozenset(
-    {"x-amz-content-sha256", "x-amz-date", "x-amz-mfa", "x-amz-region-set", "x-amz-s3session-token", "x-amz-security-token"}
+    {
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-mfa",
+        "x-amz-region-set",
+        "x-amz-s3session-token",
+        "x-amz-security-token",
+    }
 )
 """Among these, what is secret or made anew."""
 _LEFT_OUT_OF_ANSWERS: Final = _SECRET | {

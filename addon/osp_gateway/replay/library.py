@@ -74,7 +74,7 @@ class Library:
     def answer(self, key: Hashable) -> Answer | None:
         """The next answer to a request (see `matching`); None where there is none, or none any more.
 
-        One whose body was not recorded cannot be given, and so is not used up: clients that try again are told the same.
+        One whose body was not recorded cannot be given, and is not used up: clients that try again are told the same.
         """
         answers = self._answers.get(key)
         if not answers:

@@ -14,7 +14,9 @@ from support.exchanges_made import answer, document, exchange, request
 ERROR = "<Error><Code>{}</Code><Message>{}</Message><RequestId>{}</RequestId></Error>"
 
 
-def differences(recorded: Answer, found: Answer, operation: str = "GetObject", *rules: Rule, method: str = "GET") -> list[str]:
+def differences(
+    recorded: Answer, found: Answer, operation: str = "GetObject", *rules: Rule, method: str = "GET"
+) -> list[str]:
     done = exchange(operation, request(method), recorded)
     return [str(d) for d in compare(done, found, Names(), Tolerance(ignore=rules))]
 
@@ -34,7 +36,9 @@ def test_a_status_is_named_and_nothing_that_follows_from_it():
 
 def test_an_error_code_is_named():
     one, other = ERROR.format("NoSuchKey", "m", "1"), ERROR.format("AccessDenied", "m", "2")
-    assert differences(document(one, 404), document(other, 404)) == ["error code: expected NoSuchKey, found AccessDenied"]
+    assert differences(document(one, 404), document(other, 404)) == [
+        "error code: expected NoSuchKey, found AccessDenied"
+    ]
     assert differences(document(one, 404), answer(404)) == ["error code: expected NoSuchKey, found (absent)"]
 
 
@@ -45,7 +49,9 @@ def test_a_message_is_compared_unless_it_is_tolerated():
     assert places(one, other, "GetObject", Rule(operations=("Put*",), messages=True)) == ["Error/Message"]
 
 
-@pytest.mark.parametrize("name", ["content-type", "cache-control", "x-amz-meta-colour", "x-amz-delete-marker", "content-range"])
+@pytest.mark.parametrize(
+    "name", ["content-type", "cache-control", "x-amz-meta-colour", "x-amz-delete-marker", "content-range"]
+)
 def test_a_meaningful_header_is_named_where_it_is_another_absent_or_new(name):
     one, other, none = answer(headers={name: "one"}), answer(headers={name: "two"}), answer()
     assert differences(one, other) == [f"header {name}: expected one, found two"]
@@ -71,7 +77,9 @@ def test_an_entity_tag_may_be_another_if_it_is_so_everywhere():
     names = Names()
     names.learn('"a"', '"b"')
     assert compare(done, answer(headers={"etag": '"b"'}), names, Tolerance()) == ()
-    assert compare(done, answer(headers={"etag": '"a"'}), names, Tolerance()) == (Difference("header etag", '"a"', '"a"'),)
+    assert compare(done, answer(headers={"etag": '"a"'}), names, Tolerance()) == (
+        Difference("header etag", '"a"', '"a"'),
+    )
 
 
 def test_objects_are_compared_by_their_octets():
@@ -132,8 +140,22 @@ def test_documents_are_compared_by_their_structure(old, new):
         ("<Name>demo", "<Name>other", ["ListBucketResult/Name: expected demo, found other"]),
         ("<Size>2", "<Size>3", ["ListBucketResult/Contents[2]/Size: expected 2, found 3"]),
         ("<Size>2</Size>", "", ["number of ListBucketResult/Contents[2]/Size: expected 1, found 0"]),
-        (TWO, "", ["number of ListBucketResult/Contents: expected 2, found 1", "ListBucketResult/Contents: expected two, found (absent)"]),
-        (TWO, TWO + TWO.replace("two", "three"), ["number of ListBucketResult/Contents: expected 2, found 3", "ListBucketResult/Contents: expected (absent), found three"]),
+        (
+            TWO,
+            "",
+            [
+                "number of ListBucketResult/Contents: expected 2, found 1",
+                "ListBucketResult/Contents: expected two, found (absent)",
+            ],
+        ),
+        (
+            TWO,
+            TWO + TWO.replace("two", "three"),
+            [
+                "number of ListBucketResult/Contents: expected 2, found 3",
+                "ListBucketResult/Contents: expected (absent), found three",
+            ],
+        ),
         ("<Name>", "<New>x</New><Name>", ["number of ListBucketResult/New: expected 0, found 1"]),
         ("</ListBucketResult>", "", ["document: expected <ListBucketResult>, found none"]),
     ],
@@ -159,7 +181,7 @@ def test_what_a_store_tells_of_a_signature_is_not_compared():
 
 
 def test_what_a_batch_has_deleted_comes_in_any_order():
-    one, two = ("<Deleted><Key>%s</Key></Deleted>" % key for key in ("one", "two"))
+    one, two = (f"<Deleted><Key>{key}</Key></Deleted>" for key in ("one", "two"))
     first, second = (document(f"<DeleteResult>{body}</DeleteResult>") for body in (one + two, two + one))
     assert places(first, second, "DeleteObjects") == []
 
@@ -195,7 +217,9 @@ def test_exchanges_are_named_for_people():
     assert exchange().title == "GetObject demo/key"
 
 
-@pytest.mark.parametrize("name", ["StringToSign", "SignatureProvided", "AWSAccessKeyId", "CanonicalRequest", "SecretAccessKey"])
+@pytest.mark.parametrize(
+    "name", ["StringToSign", "SignatureProvided", "AWSAccessKeyId", "CanonicalRequest", "SecretAccessKey"]
+)
 @pytest.mark.parametrize("spelled", ["<{0}>s3cr\net</{0}>", '<{0} a="b">s3cret</{0} >', "<x:{0}>s3cret</x:{0}>"])
 def test_documents_are_recorded_without_secrets(name, spelled):
     inside = spelled.format(name).encode()

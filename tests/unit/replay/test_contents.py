@@ -56,7 +56,10 @@ def test_a_copy_is_its_source_however_its_key_is_encoded():
 
 
 def test_versions_are_told_apart():
-    one, two = put(payload=large(10, "one"), **{"x-amz-version-id": "v1"}), put(payload=large(20), **{"x-amz-version-id": "v2"})
+    one, two = (
+        put(payload=large(10, "one"), **{"x-amz-version-id": "v1"}),
+        put(payload=large(20), **{"x-amz-version-id": "v2"}),
+    )
     contents = followed(one, two)
     assert contents.expected(get())[0] == 20
     assert contents.expected(get(query=(("versionId", "v1"),)))[0] == 10
@@ -64,7 +67,9 @@ def test_versions_are_told_apart():
 
 def test_a_multipart_upload_is_its_parts_in_the_order_of_completion():
     def part(number: int, payload: Payload) -> Exchange:
-        return exchange("UploadPart", request("PUT", payload=payload, query=(("partNumber", str(number)), ("uploadId", "u"))))
+        return exchange(
+            "UploadPart", request("PUT", payload=payload, query=(("partNumber", str(number)), ("uploadId", "u")))
+        )
 
     document = b"".join(b"<Part><PartNumber>%d</PartNumber></Part>" % number for number in (1, 3))
     body = b"<CompleteMultipartUpload>%b</CompleteMultipartUpload>" % document

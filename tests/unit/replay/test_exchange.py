@@ -25,7 +25,10 @@ def test_made_up_octets_are_the_same_on_each_run_and_machine():
     assert hashlib.sha256(octets(Stretch(100_000, seed="seed"))).hexdigest() == (
         "956865513f82cb34e9881afdccc745f487bafeb830748780e7cf70f970df5e1f"
     )
-    assert octets(Stretch(48, seed="seed")).hex() == "9b715a7c78a64048a0484396be44bce92ff7e28829a4cbc1505493b2b219ef9b7828dcb30d5f38ef3308fc38313fc89a"
+    assert (
+        octets(Stretch(48, seed="seed")).hex()
+        == "9b715a7c78a64048a0484396be44bce92ff7e28829a4cbc1505493b2b219ef9b7828dcb30d5f38ef3308fc38313fc89a"
+    )
 
 
 def test_other_seeds_make_other_octets():
@@ -50,7 +53,9 @@ def test_length_and_digest_are_those_of_the_octets():
     assert (CONTENT.length, CONTENT.sha256) == (len(WHOLE), hashlib.sha256(WHOLE).hexdigest())
 
 
-@pytest.mark.parametrize("stretch", [Stretch(2 * PIECE_OCTETS + 1, seed="x"), Stretch(PIECE_OCTETS + 1, bytes(PIECE_OCTETS + 1))])
+@pytest.mark.parametrize(
+    "stretch", [Stretch(2 * PIECE_OCTETS + 1, seed="x"), Stretch(PIECE_OCTETS + 1, bytes(PIECE_OCTETS + 1))]
+)
 def test_no_piece_is_larger_than_a_quarter_of_a_mib(stretch):
     assert max(map(len, stretch.pieces())) == PIECE_OCTETS
     assert len(octets(stretch)) == stretch.length

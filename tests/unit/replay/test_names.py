@@ -17,7 +17,9 @@ def names() -> Names:
     return found
 
 
-@pytest.mark.parametrize("name", ["uploadId", "versionId", "continuation-token", "upload-id-marker", "version-id-marker"])
+@pytest.mark.parametrize(
+    "name", ["uploadId", "versionId", "continuation-token", "upload-id-marker", "version-id-marker"]
+)
 def test_a_name_in_the_query_is_replaced_and_encoded(names, name):
     assert names.in_request(request(query=((name, "old"), ("partNumber", "1")))).query == (
         (name, "new%2F1"),
@@ -53,7 +55,10 @@ def test_a_name_in_a_header_is_replaced(names, name, value, now):
     [
         (b"<Part><ETag>&quot;aa&quot;</ETag></Part>", b'<Part><ETag>"bb"</ETag></Part>'),
         (b'<Part><ETag>"aa"</ETag></Part>', b'<Part><ETag>"bb"</ETag></Part>'),
-        (b"<Object><Key>old</Key><VersionId>old</VersionId></Object>", b"<Object><Key>old</Key><VersionId>new/1</VersionId></Object>"),
+        (
+            b"<Object><Key>old</Key><VersionId>old</VersionId></Object>",
+            b"<Object><Key>old</Key><VersionId>new/1</VersionId></Object>",
+        ),
         (b"<ChecksumCRC32>aa</ChecksumCRC32>", b"<ChecksumCRC32>bb</ChecksumCRC32>"),
         (b"<ETag>unknown</ETag>", b"<ETag>unknown</ETag>"),
     ],

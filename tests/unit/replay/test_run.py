@@ -94,7 +94,9 @@ def test_what_was_made_up_must_be_what_comes_back():
     put = exchange("PutObject", request("PUT", payload=payload))
     got = exchange(answered=replace(answer(), payload=payload))
     for body, same in ((made_up, True), (made_up[:-1], False), (made_up[:-1] + b"?", False)):
-        _, outcome = run(Store(lambda asked, body=body: answer(content=body if asked.method == "GET" else b"")), put, got)
+        _, outcome = run(
+            Store(lambda asked, body=body: answer(content=body if asked.method == "GET" else b"")), put, got
+        )
         assert outcome.same is same
 
 
