@@ -33,7 +33,7 @@ Examples:
   osp replay session.osp --against http://127.0.0.1:6190          keys from the environment, as SDKs find them
   osp replay session.osp --against https://s3.test --as staging   keys of a profile
   osp replay session.osp --against URL --as alice=one --as bob=two
-  osp replay session.osp --against URL --compare URL2 --junit report.xml
+  osp replay session.osp --against URL --compare URL2 --compare-as backend --junit report.xml
   osp replay session.osp --serve --port 9000                      answer from the recording: no store, no network
 
 Exit status: 0 everything is as it was recorded, 1 something differs, 2 wrong usage, or nothing could be replayed.
@@ -60,6 +60,13 @@ DEFAULT_REGION: Final = "us-east-1"
     metavar="[IDENTITY=]PROFILE",
     help="Who signs: a profile of the AWS configuration, for all requests or for those of one identity.",
 )
+@click.option(
+    "--compare-as",
+    "compare_profiles",
+    multiple=True,
+    metavar="[IDENTITY=]PROFILE",
+    help="With --compare: who signs for the second one; else the same as for the first.",
+)
 @click.option("--region", help=f"The region to sign for; else the profile's, else {DEFAULT_REGION}.")
 @click.option("--concurrent", is_flag=True, help="Let requests overlap that did so when they were recorded.")
 @click.option("--tolerances", type=click.Path(path_type=Path), help="A TOML file that says what may differ.")
@@ -76,6 +83,7 @@ def replay_command(
     config: Path | None,
     compare: str | None,
     profiles: Sequence[str],
+    compare_profiles: Sequence[str],
     region: str | None,
     concurrent: bool,
     tolerances: Path | None,
@@ -93,6 +101,8 @@ def replay_command(
     """
     if serve == (against is not None):
         raise click.UsageError("expected either --against URL or --serve")
+    if compare_profiles and not compare:
+        raise click.UsageError("--compare-as: expected --compare URL, too")
     if serve:
         _serve(file, port, config)
         return
@@ -107,16 +117,16 @@ def replay_command(
         _fail([f"{file}: {error}"])
     if not exchanges:
         _fail([f"{file}: no S3 requests with answers in it, expected a recording"])
-    signers = _signers(profiles, region)
 
-    def target(url: str) -> Target:
+    def target(url: str, profiles: Sequence[str]) -> Target:
         try:
             ca = str(ca_file) if ca_file else None
-            return Target(url, signers, timeout=timeout, ca_file=ca, verify=not insecure)
+            return Target(url, _signers(profiles, region), timeout=timeout, ca_file=ca, verify=not insecure)
         except (ValueError, OSError) as error:
             _fail([str(error)])
 
-    replay = Replay(target(against), allowed, target(compare) if compare else None)
+    other = target(compare, compare_profiles or profiles) if compare else None
+    replay = Replay(target(against, profiles), allowed, other)
     with _progress(exchanges) as told:
         outcomes = replay.run(exchanges, concurrent=concurrent, told=told)
     _tell(outcomes, file.name, junit, json_file)

@@ -88,3 +88,25 @@ def test_a_backend_with_a_wrong_certificate_gets_nothing(osp, backends, kind, me
 def test_the_operator_is_told_what_is_wrong_with_it(osp, kind):
     ask(osp.ports[0], signed(osp.ports[0], "GET", f"/{kind}/told-{kind}").octets)
     osp.running.wait_for(rf"/told-{kind}[^\n]*{KINDS[kind][1]}")
+
+
+def test_a_file_of_authorities_that_has_gone_is_no_reason_to_trust_others(backends, tmp_path):
+    recorders, known = backends
+    copied = tmp_path / "copied.pem"
+    copied.write_bytes(known.path.read_bytes())
+    bucket = {
+        **{"host": "127.0.0.1", "port": recorders["good"].port, "is_tls_enabled": True, "verify": str(copied)},
+        **{"access_key": "k", "secret_key": "s", "addressing_style": "path"},
+    }
+    config = (
+        "from osp_gateway import ProxyServerConfig\n"
+        f"config = ProxyServerConfig(cos_map={{'gone': {bucket!r}}}, validator=lambda token, bucket: True,\n"
+        f"    hmac_keystore=[dict(access_key={CLIENT_KEY!r}, secret_key={CLIENT_SECRET!r})])\n"
+    )
+    options = {"ssl_verify_upstream_trusted_ca": str(known.path)}  # which mitmproxy itself would believe
+    with gateway(tmp_path / "gone", config, options=options) as running:
+        request = signed(running.ports[0], "GET", "/gone/key").octets
+        assert ask(running.ports[0], request).status == 200
+        copied.unlink()
+        answer = ask(running.ports[0], request)
+        assert (answer.status, answer.message) == (503, "The backend's certificate could not be verified.")

@@ -10,9 +10,12 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, Final
+from urllib.parse import unquote
 
 from mitmproxy import exceptions, http
 from mitmproxy.connection import Client, Server
@@ -23,6 +26,7 @@ from osp_gateway.mitm.wire import head_of
 from osp_gateway.outcomes import Verdict
 from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Payload, RecordedRequest
 from osp_gateway.replay.tape import Tape
+from osp_gateway.replay.xml import without_secrets
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import locate
 from osp_gateway.s3.encoding import Pair
@@ -37,24 +41,42 @@ METADATA: Final = "osp"
 """Where in a flow's metadata the recording is."""
 NOT_RECORDED: Final = frozenset({"PostObject"})
 """A form's signature is a part of its body."""
-LEFT_OUT: Final = frozenset(
+RECORDED: Final = (
+    "accept",
+    "accept-encoding",
+    "access-control-request-*",
+    "amz-sdk-*",
+    "cache-control",
+    "content-*",
+    "expires",
+    "if-*",
+    "origin",
+    "range",
+    "user-agent",
+    "x-amz-*",
+)
+"""Headers of a request that are recorded: those that S3 or its SDKs know. Others may hold anything, secrets too."""
+_SECRET: Final = frozenset(
     {
-        "authorization",
-        "connection",
-        "cookie",
-        "date",
-        "expect",
-        "proxy-authorization",
-        "transfer-encoding",
         "x-amz-content-sha256",
         "x-amz-date",
+        "x-amz-mfa",
         "x-amz-region-set",
+        "x-amz-s3session-token",
         "x-amz-security-token",
-        "x-forwarded-for",
     }
 )
-"""Headers of a request that are made anew, or are none of anybody's business."""
-_LEFT_OUT_OF_ANSWERS: Final = frozenset({"connection", "set-cookie", "transfer-encoding", "x-amz-security-token"})
+"""Among these, what is secret or made anew."""
+_LEFT_OUT_OF_ANSWERS: Final = _SECRET | {
+    "authentication-info",
+    "authorization",
+    "connection",
+    "proxy-authenticate",
+    "set-cookie",
+    "transfer-encoding",
+    "www-authenticate",
+    "x-auth-token",
+}
 _KEY_OF_CUSTOMER: Final = "server-side-encryption-customer-key"
 _NOBODY: Final = ("127.0.0.1", 0)
 
@@ -116,6 +138,10 @@ def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
     """The exchange that a flow holds; None where it is none of S3's, or has no answer."""
     if flow.response is None:
         return None
+    if flow.modified():  # what the client sent, and not what went on to the store
+        answered, flow = flow.response, flow.copy()
+        flow.revert()
+        flow.response = answered
     written = flow.metadata.get(METADATA)
     try:
         return _as_written(flow, written) if isinstance(written, Mapping) else _as_found(flow)
@@ -129,6 +155,8 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
     request_body, answer_body = tape.request.payload(), tape.answer.payload()
     if not answer_body.length and response.raw_content:  # the gateway's own answer
         answer_body = Payload.of(response.raw_content)
+    if response.status_code >= 300 and answer_body.content:
+        answer_body = Payload.of(without_secrets(answer_body.content))
     query = plain_query(head)
     presigned = "x-amz-signature=" in head.query.lower()
     copy = http.HTTPFlow(_client(flow), Server(address=None))
@@ -140,7 +168,7 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
         authority=b"",
         path=(head.path + ("?" + encoding.join_query(query) if query else "")).encode("latin-1"),
         http_version=b"HTTP/1.1",
-        headers=_headers(head.headers, LEFT_OUT, salt),
+        headers=_headers((pair for pair in head.headers if is_recorded(pair[0])), salt),
         content=request_body.content or b"",
         trailers=None,
         timestamp_start=flow.request.timestamp_start,
@@ -151,7 +179,7 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
         http_version=b"HTTP/1.1",
         status_code=response.status_code,
         reason=response.data.reason,
-        headers=_headers(answered, _LEFT_OUT_OF_ANSWERS, salt),
+        headers=_headers((pair for pair in answered if pair[0].lower() not in _LEFT_OUT_OF_ANSWERS), salt),
         content=answer_body.content or b"",
         trailers=None,
         timestamp_start=response.timestamp_start,
@@ -183,7 +211,7 @@ def _as_written(flow: http.HTTPFlow, written: Mapping[str, Any]) -> Exchange:
         bucket=written["bucket"],
         key_path=written["key"],
         query=tuple((name, value) for name, value in written["query"]),
-        headers=_fields(request.headers, LEFT_OUT | {"host"}),
+        headers=_sent(request.headers),
         payload=_payload(written["request"], request.raw_content),
         mode=written["mode"],
         expires=written["expires"] or None,
@@ -202,7 +230,7 @@ def _as_found(flow: http.HTTPFlow) -> Exchange:
     resource = locate(head.path, head.get("host") or "", ())
     query = encoding.parse_query(head.query)
     presigned = any(name == "X-Amz-Signature" for name, _ in query)
-    headers = _fields(flow.request.headers, LEFT_OUT | {"host"})
+    headers = _sent(flow.request.headers)
     plain = without_authentication(query)
     if presigned and (hoisted := hoisted_headers(plain)):
         plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
@@ -223,9 +251,19 @@ def _as_found(flow: http.HTTPFlow) -> Exchange:
         signed=presigned or "authorization" in head.fields,
     )
     answer = Answer(response.status_code, _fields(response.headers), Payload.of(response.raw_content or b""))
-    return Exchange(operation.name, "", recorded, answer, *_times(flow))
+    return Exchange(operation.name, _access_key(head), recorded, answer, *_times(flow))
 
 
+def _access_key(head: RequestHead) -> str:
+    """Who signed, as they say."""
+    credential = dict(encoding.parse_query(head.query)).get("X-Amz-Credential", "")
+    if not credential:
+        found = _CREDENTIAL(head.get("authorization") or "")
+        credential = found[1] if found else ""
+    return unquote(credential).rsplit("/", 4)[0]
+
+
+_CREDENTIAL: Final = re.compile(r"AWS4-\S+\s+.*?Credential=([^,\s]+)").match
 _TABLE: Final = OperationTable.from_botocore()
 
 
@@ -253,8 +291,14 @@ def _expires(head: RequestHead) -> int:
     return int(text) if text.isdecimal() and len(text) < 8 else 3600
 
 
-def _headers(fields: Iterator[Header] | tuple[Header, ...] | list[Header], left: frozenset[str], salt: bytes) -> Any:
-    kept = [(name, _stand_in(name.lower(), value, salt)) for name, value in fields if name.lower() not in left]
+def is_recorded(name: str) -> bool:
+    """Whether a header of a request is."""
+    lower = name.lower()
+    return lower not in _SECRET and any(fnmatchcase(lower, pattern) for pattern in RECORDED)
+
+
+def _headers(fields: Iterable[Header], salt: bytes) -> Any:
+    kept = [(name, _stand_in(name.lower(), value, salt)) for name, value in fields]
     return http.Headers([(name.encode("latin-1"), value.encode("latin-1")) for name, value in kept])
 
 
@@ -275,9 +319,12 @@ def _stand_in(name: str, value: str, salt: bytes) -> str:
     return base64.b64encode(other).decode()
 
 
-def _fields(headers: http.Headers, left: frozenset[str] = frozenset()) -> tuple[Header, ...]:
-    pairs = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers.fields)
-    return tuple((name, value) for name, value in pairs if name not in left)
+def _sent(headers: http.Headers) -> tuple[Header, ...]:
+    return tuple(pair for pair in _fields(headers) if is_recorded(pair[0]))
+
+
+def _fields(headers: http.Headers) -> tuple[Header, ...]:
+    return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers.fields)
 
 
 def _written(payload: Payload) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,8 @@ from OpenSSL import SSL, crypto
 
 from osp_gateway.backends.routes import is_ip_address
 from osp_gateway.mitm.desk import UpstreamTrust
+
+log = logging.getLogger(__name__)
 
 HTTP1: Final = b"http/1.1"
 HTTP2: Final = b"h2"
@@ -123,7 +126,12 @@ def start_upstream(data: tls.TlsData, trust: UpstreamTrust) -> None:
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_verify(SSL.VERIFY_NONE if trust.verify is False else SSL.VERIFY_PEER)
     if trust.verify is not False:
-        context.load_verify_locations(str(trust.verify))
+        try:
+            context.load_verify_locations(str(trust.verify))
+        except (
+            SSL.Error
+        ):  # a file that has gone: an error in this hook would let mitmproxy trust the system's authorities
+            log.error("%s: no certificates of authorities in it, no backend is trusted by it", trust.verify)  # noqa: TRY400
     connection = SSL.Connection(context)
     if trust.verify is not False:
         _expect_name(connection, trust.server_name)

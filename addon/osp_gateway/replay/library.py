@@ -72,8 +72,11 @@ class Library:
         return sum(len(answers) for answers in self._answers.values())
 
     def answer(self, key: Hashable) -> Answer | None:
-        """The next answer to a request (see `matching`); None where there is none, or none any more."""
+        """The next answer to a request (see `matching`); None where there is none, or none any more.
+
+        One whose body was not recorded cannot be given, and is not used up: clients that try again are told the same.
+        """
         answers = self._answers.get(key)
         if not answers:
             return None
-        return answers[0] if self._reuse else answers.popleft()
+        return answers[0] if self._reuse or answers[0].payload.content is None else answers.popleft()

@@ -5,6 +5,7 @@ Those of the recording stand in its requests; wherever one does, the name that t
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -80,10 +81,9 @@ class Names:
             if name in NAMING_HEADERS or name.startswith(CHECKSUM):
                 self.learn(value, new.header(name))
         if recorded.is_xml and new.is_xml:
-            for (path, old), (other, value) in zip(
-                _named(leaves(recorded.payload)), _named(leaves(new.payload)), strict=False
-            ):
-                if path == other:
+            found = _named(new)
+            for path, names in _named(recorded).items():
+                for old, value in zip(names, found.get(path, ()), strict=False):
                     self.learn(old, value)
 
     def in_request(self, request: RecordedRequest) -> RecordedRequest:
@@ -108,8 +108,8 @@ class Names:
         return value
 
     def _in_element(self, match: re.Match[bytes]) -> bytes:
-        text = match[2].decode().replace("&quot;", '"').replace("&#34;", '"')
-        return b"<%b>%b</%b>" % (match[1], self.current(text).encode(), match[1])
+        text = html.escape(self.current(html.unescape(match[2].decode())), quote=False)
+        return b"<%b>%b</%b>" % (match[1], text.encode(), match[1])
 
 
 def plain(name: str) -> str:
@@ -127,8 +127,13 @@ def parameters(query: Iterable[Pair], names: frozenset[str]) -> tuple[Pair, ...]
     return tuple(pair for pair in query if pair[0] not in names)
 
 
-def _named(found: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(path, text) for path, text in found if is_name(path.rpartition("/")[2])]
+def _named(answer: Answer) -> dict[str, list[str]]:
+    """The names in a document, by their path."""
+    found: dict[str, list[str]] = {}
+    for path, text in leaves(answer.payload):
+        if is_name(path.rpartition("/")[2]):
+            found.setdefault(path, []).append(text)
+    return found
 
 
 def is_name(element: str) -> bool:

@@ -128,7 +128,7 @@ def _overlapping(ordered: Sequence[Exchange], do: Callable[[int, Exchange], None
     needed = 0
     with ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="replay") as pool:
         for index, exchange in enumerate(ordered):
-            while needed < len(ends) and ordered[ends[needed]].ended <= exchange.began:
+            while ends[needed] < index and ordered[ends[needed]].ended <= exchange.began:
                 _await(ends[needed], running, finished)
                 needed += 1
             running[pool.submit(do, index + 1, exchange)] = index

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from xml.etree.ElementTree import ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from osp_gateway.replay.exchange import Payload
+
+SECRETS: Final = frozenset(
+    {
+        "AWSAccessKeyId",
+        "CanonicalRequest",
+        "CanonicalRequestBytes",
+        "SecretAccessKey",
+        "SessionToken",
+        "SignatureProvided",
+        "StringToSign",
+        "StringToSignBytes",
+        "Token-0",
+    }
+)
+"""What stores tell of a signature that they refuse, and of keys that they hand out: neither recorded nor compared."""
+_SECRET: Final = re.compile(
+    rb"<((?:[\w.-]+:)?(?:%b))(?:\s[^>]*)?>.*?</\1\s*>" % "|".join(map(re.escape, SECRETS)).encode(), re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +53,16 @@ def parse(content: bytes) -> Element | None:
         return None
 
 
+def without_secrets(document: bytes) -> bytes:
+    """A document, or whatever it is, without the elements in `SECRETS`."""
+    return _SECRET.sub(b"", document)
+
+
 def leaves(payload: Payload) -> Iterator[tuple[str, str]]:
-    """The path and text of each element without children, in the document's order."""
+    """The path and text of each element without children, in the document's order.
+
+    In the path, entries that have a key or a part number are told apart by it: `ListBucketResult/Contents[a.txt]/ETag`.
+    """
     tree = parse(payload.content or b"")
     if tree is not None:
         yield from _leaves(tree, tree.name)
@@ -45,7 +72,11 @@ def _leaves(element: Element, path: str) -> Iterator[tuple[str, str]]:
     if not element.children:
         yield path, element.text
     for child in element.children:
-        yield from _leaves(child, f"{path}/{child.name}")
+        label = next((known.text for name in _LABELS if (known := child.child(name)) is not None), None)
+        yield from _leaves(child, f"{path}/{child.name}" if label is None else f"{path}/{child.name}[{label}]")
+
+
+_LABELS: Final = ("Key", "PartNumber")
 
 
 def _element(node: Any) -> Element:

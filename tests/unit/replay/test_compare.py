@@ -1,0 +1,230 @@
+"""What differs between an answer and the recorded one, and what may."""
+
+from __future__ import annotations
+
+import pytest
+
+from osp_gateway.replay.compare import MAX_SHOWN_CHARS, Difference, compare
+from osp_gateway.replay.exchange import Answer, Exchange, Payload
+from osp_gateway.replay.names import Names
+from osp_gateway.replay.tolerance import Rule, Tolerance
+from osp_gateway.replay.xml import without_secrets
+from support.exchanges_made import answer, document, exchange, request
+
+ERROR = "<Error><Code>{}</Code><Message>{}</Message><RequestId>{}</RequestId></Error>"
+
+
+def differences(
+    recorded: Answer, found: Answer, operation: str = "GetObject", *rules: Rule, method: str = "GET"
+) -> list[str]:
+    done = exchange(operation, request(method), recorded)
+    return [str(d) for d in compare(done, found, Names(), Tolerance(ignore=rules))]
+
+
+def places(*arguments: object, **more: str) -> list[str]:
+    return [line.partition(":")[0] for line in differences(*arguments, **more)]  # type: ignore[arg-type]
+
+
+def test_the_same_answer_has_no_differences():
+    found = answer(200, b"body", {"etag": '"a"', "content-type": "text/plain"})
+    assert differences(found, found) == []
+
+
+def test_a_status_is_named_and_nothing_that_follows_from_it():
+    assert differences(answer(200, b"x"), answer(404, b"y")) == ["status: expected 200, found 404"]
+
+
+def test_an_error_code_is_named():
+    one, other = ERROR.format("NoSuchKey", "m", "1"), ERROR.format("AccessDenied", "m", "2")
+    assert differences(document(one, 404), document(other, 404)) == [
+        "error code: expected NoSuchKey, found AccessDenied"
+    ]
+    assert differences(document(one, 404), answer(404)) == ["error code: expected NoSuchKey, found (absent)"]
+
+
+def test_a_message_is_compared_unless_it_is_tolerated():
+    one, other = (document(ERROR.format("NoSuchKey", message, message), 404) for message in ("one", "two"))
+    assert places(one, other) == ["Error/Message"]
+    assert places(one, other, "GetObject", Rule(messages=True)) == []
+    assert places(one, other, "GetObject", Rule(operations=("Put*",), messages=True)) == ["Error/Message"]
+
+
+@pytest.mark.parametrize(
+    "name", ["content-type", "cache-control", "x-amz-meta-colour", "x-amz-delete-marker", "content-range"]
+)
+def test_a_meaningful_header_is_named_where_it_is_another_absent_or_new(name):
+    one, other, none = answer(headers={name: "one"}), answer(headers={name: "two"}), answer()
+    assert differences(one, other) == [f"header {name}: expected one, found two"]
+    assert differences(one, none) == [f"header {name}: expected one, found (absent)"]
+    assert differences(none, one) == [f"header {name}: expected (absent), found one"]
+
+
+@pytest.mark.parametrize("name", ["date", "server", "x-amz-request-id", "x-amz-id-2", "last-modified", "connection"])
+def test_a_header_of_the_moment_is_not_looked_at(name):
+    assert differences(answer(headers={name: "one"}), answer(headers={name: "two"})) == []
+
+
+def test_a_tolerated_header_may_be_another_or_absent_for_its_operations_alone():
+    rule = Rule(operations=("Get*",), headers=("x-amz-meta-*",))
+    one = answer(headers={"x-amz-meta-colour": "blue"})
+    for other in (answer(), answer(headers={"x-amz-meta-colour": "red"})):
+        assert places(one, other, "GetObject", rule) == []
+        assert places(one, other, "HeadObject", rule) == ["header x-amz-meta-colour"]
+
+
+def test_an_entity_tag_may_be_another_if_it_is_so_everywhere():
+    done = exchange(answered=answer(headers={"etag": '"a"'}))
+    names = Names()
+    names.learn('"a"', '"b"')
+    assert compare(done, answer(headers={"etag": '"b"'}), names, Tolerance()) == ()
+    assert compare(done, answer(headers={"etag": '"a"'}), names, Tolerance()) == (
+        Difference("header etag", '"a"', '"a"'),
+    )
+
+
+def test_objects_are_compared_by_their_octets():
+    (found,) = differences(answer(content=b"one"), answer(content=b"two!"))
+    assert found.startswith("body: expected 3 octets, SHA-256 7692c3ad3540bb8")
+    assert "found 4 octets, SHA-256" in found
+
+
+def test_an_object_that_is_xml_is_compared_by_its_octets():
+    assert places(document("<a><b/></a>"), document("<a> <b/></a>")) == ["body"]
+    assert places(document("<a><b/></a>"), document("<a> <b/></a>"), "ListObjectsV2") == []
+
+
+def test_the_object_that_is_expected_may_be_another_than_the_recorded():
+    done, found = exchange(answered=answer(content=b"recorded")), answer(content=b"made up")
+    expected = (found.payload.length, found.payload.sha256)
+    assert compare(done, found, Names(), Tolerance(), expected) == ()
+    assert [d.where for d in compare(done, done.answer, Names(), Tolerance(), expected)] == ["body"]
+
+
+def test_the_length_that_head_says_is_compared():
+    one, other = answer(headers={"content-length": "5"}), answer(headers={"content-length": "6"})
+    assert places(one, other, "HeadObject", method="HEAD") == ["header content-length"]
+    assert places(one, other, "PutObject", method="PUT") == []
+
+
+LISTING = (
+    '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>demo</Name>'
+    "<Contents><Key>one</Key><Size>1</Size><LastModified>now</LastModified></Contents>"
+    "<Contents><Key>two</Key><Size>2</Size><LastModified>now</LastModified></Contents></ListBucketResult>"
+)
+ONE = "<Contents><Key>one</Key><Size>1</Size><LastModified>now</LastModified></Contents>"
+TWO = ONE.replace("one", "two").replace("1", "2")
+
+
+def listed(old: str, new: str, *rules: Rule) -> list[str]:
+    assert old in LISTING
+    return differences(document(LISTING), document(LISTING.replace(old, new)), "ListObjectsV2", *rules)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("now", "then"),
+        (' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"', ""),
+        ("<Name>", "\n  <Name>"),
+        ("<Key>one</Key><Size>1</Size>", "<Size>1</Size><Key>one</Key>"),
+        ("<Name>demo</Name>", "<Name>\n demo </Name>"),
+    ],
+)
+def test_documents_are_compared_by_their_structure(old, new):
+    assert listed(old, new) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("<Name>demo", "<Name>other", ["ListBucketResult/Name: expected demo, found other"]),
+        ("<Size>2", "<Size>3", ["ListBucketResult/Contents[2]/Size: expected 2, found 3"]),
+        ("<Size>2</Size>", "", ["number of ListBucketResult/Contents[2]/Size: expected 1, found 0"]),
+        (
+            TWO,
+            "",
+            [
+                "number of ListBucketResult/Contents: expected 2, found 1",
+                "ListBucketResult/Contents: expected two, found (absent)",
+            ],
+        ),
+        (
+            TWO,
+            TWO + TWO.replace("two", "three"),
+            [
+                "number of ListBucketResult/Contents: expected 2, found 3",
+                "ListBucketResult/Contents: expected (absent), found three",
+            ],
+        ),
+        ("<Name>", "<New>x</New><Name>", ["number of ListBucketResult/New: expected 0, found 1"]),
+        ("</ListBucketResult>", "", ["document: expected <ListBucketResult>, found none"]),
+    ],
+)
+def test_a_difference_in_a_document_is_named(old, new, found):
+    result = listed(old, new)
+    assert [line for line in result if line in found] == found, result
+
+
+def test_the_order_of_a_listing_matters_unless_it_is_tolerated():
+    swapped = document(LISTING.replace(ONE + TWO, TWO + ONE))
+    assert swapped != document(LISTING)
+    assert places(document(LISTING), swapped, "ListObjectsV2")
+    assert places(document(LISTING), swapped, "ListObjectsV2", Rule(unordered=("Contents",))) == []
+    changed = document(LISTING.replace(ONE + TWO, TWO.replace("2", "9") + ONE))
+    assert places(document(LISTING), changed, "ListObjectsV2", Rule(unordered=("Contents",)))
+
+
+def test_what_a_store_tells_of_a_signature_is_not_compared():
+    told = "<Error><Code>SignatureDoesNotMatch</Code><StringToSign>{}</StringToSign>{}</Error>"
+    one, other = (document(told.format(text, "<Token-0>x</Token-0>" * len(text)), 403) for text in ("", "a"))
+    assert differences(one, other) == []
+
+
+def test_what_a_batch_has_deleted_comes_in_any_order():
+    one, two = (f"<Deleted><Key>{key}</Key></Deleted>" for key in ("one", "two"))
+    first, second = (document(f"<DeleteResult>{body}</DeleteResult>") for body in (one + two, two + one))
+    assert places(first, second, "DeleteObjects") == []
+
+
+def test_tolerated_elements_may_be_absent_and_tolerated_values_may_not():
+    missing = ("<Size>2</Size>", "")
+    assert listed(*missing, Rule(elements=("Size",))) == []
+    assert listed(*missing, Rule(values=("Size",)))
+    assert listed("<Size>2", "<Size>3", Rule(values=("Size",))) == []
+
+
+def test_hostile_documents_are_no_documents():
+    bomb = '<!DOCTYPE a [<!ENTITY b "bbb">]><ListBucketResult><Name>&b;</Name></ListBucketResult>'
+    assert differences(document(LISTING), document(bomb), "ListObjectsV2") == [
+        "document: expected <ListBucketResult>, found none"
+    ]
+
+
+def test_differences_are_cut_and_harmless_to_a_terminal():
+    shown = str(Difference("body", "\x1b[31m", "x" * 10_000))
+    assert "\x1b" not in shown
+    assert len(shown) < 2 * MAX_SHOWN_CHARS
+
+
+def test_an_answer_that_was_not_kept_is_compared_by_its_digest():
+    recorded = Answer(200, (), Payload(9, Payload.of(b"unchanged").sha256))
+    assert differences(recorded, answer(content=b"unchanged")) == []
+    assert places(recorded, answer(content=b"unchanges")) == ["body"]
+
+
+def test_exchanges_are_named_for_people():
+    assert Exchange("ListBuckets", "", request(bucket="", key=""), answer()).title == "ListBuckets /"
+    assert exchange().title == "GetObject demo/key"
+
+
+@pytest.mark.parametrize(
+    "name", ["StringToSign", "SignatureProvided", "AWSAccessKeyId", "CanonicalRequest", "SecretAccessKey"]
+)
+@pytest.mark.parametrize("spelled", ["<{0}>s3cr\net</{0}>", '<{0} a="b">s3cret</{0} >', "<x:{0}>s3cret</x:{0}>"])
+def test_documents_are_recorded_without_secrets(name, spelled):
+    inside = spelled.format(name).encode()
+    assert without_secrets(b"<Error><Code>c</Code>" + inside + b"</Error>") == b"<Error><Code>c</Code></Error>"
+
+
+def test_documents_without_secrets_stay_what_they_are():
+    assert without_secrets(LISTING.encode()) == LISTING.encode()

@@ -1,0 +1,193 @@
+"""A run: in order, or as concurrently as it was recorded, against one store or two."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from osp_gateway.replay.exchange import Answer, Exchange, RecordedRequest
+from osp_gateway.replay.names import Names
+from osp_gateway.replay.run import Outcome, Replay
+from osp_gateway.replay.target import TargetError
+from osp_gateway.replay.tolerance import Rule, Tolerance
+from support.exchanges_made import answer, exchange, large, request
+
+PATIENCE = 30.0
+
+
+class Store:
+    """Stands where a `Target` does: answers as it is told, and keeps what was asked."""
+
+    url = "http://store.test"
+
+    def __init__(self, answers: Callable[[RecordedRequest], Answer] = lambda _: answer()) -> None:
+        self.answers = answers
+        self.asked: list[RecordedRequest] = []
+
+    def send(self, request: RecordedRequest, identity: str, names: Names) -> Answer:
+        self.asked.append(names.in_request(request))
+        return self.answers(request)
+
+    def close(self) -> None:
+        pass
+
+
+def run(store: Any, *exchanges: Exchange, other: Any = None, rules: tuple[Rule, ...] = (), **how: Any) -> list[Outcome]:
+    return Replay(store, Tolerance(ignore=rules), other).run(exchanges, **how)
+
+
+def named(*keys: str) -> list[Exchange]:
+    return [exchange(asked=request(key=key)) for key in keys]
+
+
+def test_everything_is_sent_again_in_its_order_and_told():
+    store, told = Store(), []
+    outcomes = run(store, *named("b", "a", "c"), told=told.append)
+    assert [asked.key_path for asked in store.asked] == ["b", "a", "c"]
+    assert [(o.number, o.same) for o in outcomes] == [(1, True), (2, True), (3, True)]
+    assert told == outcomes
+
+
+def test_what_differs_is_told_of_its_exchange_alone():
+    store = Store(lambda asked: answer(500 if asked.key_path == "b" else 200))
+    assert [[str(d) for d in o.differences] for o in run(store, *named("a", "b", "c"))] == [
+        [],
+        ["status: expected 200, found 500"],
+        [],
+    ]
+
+
+def test_no_answer_is_a_difference_and_not_the_end():
+    def silent(asked: RecordedRequest) -> Answer:
+        if asked.key_path == "a":
+            raise TargetError("refused")
+        return answer()
+
+    first, second = run(Store(silent), *named("a", "b"))
+    assert [str(d) for d in first.differences] == ["answer: expected 200, found none: refused"]
+    assert second.same
+
+
+def test_names_of_this_run_stand_for_those_of_the_recording():
+    begun = exchange("PutObject", request("PUT"), answer(headers={"x-amz-version-id": "old"}))
+    then = exchange(asked=request(query=(("versionId", "old"),)), answered=answer(headers={"x-amz-version-id": "old"}))
+    store = Store(lambda _: answer(headers={"x-amz-version-id": "new"}))
+    assert all(outcome.same for outcome in run(store, begun, then))
+    assert store.asked[1].query == (("versionId", "new"),)
+
+
+def test_a_name_that_is_not_the_same_everywhere_is_a_difference():
+    recorded = [exchange(answered=answer(headers={"etag": '"old"'})) for _ in range(2)]
+    tags = iter(('"one"', '"two"'))
+    first, second = run(Store(lambda _: answer(headers={"etag": next(tags)})), *recorded)
+    assert first.same
+    assert [str(d) for d in second.differences] == ['header etag: expected "old", found "two"']
+
+
+def test_what_was_made_up_must_be_what_comes_back():
+    payload = large(1000)
+    made_up = b"".join(payload.again.pieces())
+    put = exchange("PutObject", request("PUT", payload=payload))
+    got = exchange(answered=replace(answer(), payload=payload))
+    for body, same in ((made_up, True), (made_up[:-1], False), (made_up[:-1] + b"?", False)):
+        _, outcome = run(
+            Store(lambda asked, body=body: answer(content=body if asked.method == "GET" else b"")), put, got
+        )
+        assert outcome.same is same
+
+
+def test_two_stores_are_told_apart():
+    good, bad = Store(), Store(lambda _: answer(404))
+    bad.url = "http://other.test"
+    (outcome,) = run(good, exchange(), other=bad)
+    assert [str(d) for d in outcome.differences] == ["status [http://other.test]: expected 200, found 404"]
+
+
+def test_names_of_two_stores_are_kept_apart():
+    begun = exchange("PutObject", request("PUT"), answer(headers={"x-amz-version-id": "old"}))
+    then = exchange(asked=request(query=(("versionId", "old"),)), answered=answer(headers={"x-amz-version-id": "old"}))
+    one = Store(lambda _: answer(headers={"x-amz-version-id": "v1"}))
+    two = Store(lambda _: answer(headers={"x-amz-version-id": "v2"}))
+    assert all(outcome.same for outcome in run(one, begun, then, other=two))
+    assert [store.asked[1].query for store in (one, two)] == [(("versionId", "v1"),), (("versionId", "v2"),)]
+
+
+def test_what_is_left_out_is_not_sent():
+    store = Store()
+    form, location, get = exchange("PostObject"), exchange("GetBucketLocation"), exchange()
+    outcomes = run(store, form, location, get, rules=(Rule(operations=("GetBucketLocation",), skip=True),))
+    assert [outcome.skipped for outcome in outcomes] == [
+        "a POST form carries a signed policy of its own",
+        "left out by the tolerances",
+        "",
+    ]
+    assert len(store.asked) == 1
+
+
+def timed(*spans: tuple[str, float, float]) -> list[Exchange]:
+    return [replace(exchange(asked=request(key=key)), began=began, ended=ended) for key, began, ended in spans]
+
+
+def test_requests_that_overlapped_overlap_again():
+    together = threading.Barrier(3, timeout=PATIENCE)
+
+    def meets(_: RecordedRequest) -> Answer:
+        together.wait()
+        return answer()
+
+    assert all(o.same for o in run(Store(meets), *timed(("a", 0, 9), ("b", 1, 8), ("c", 2, 7)), concurrent=True))
+
+
+def test_a_request_waits_for_all_that_had_been_answered_before_it_began():
+    spans = [("a", 0, 2), ("b", 1, 9), ("c", 3, 4), ("d", 5, 6), ("e", 10, 11)]
+    done: set[str] = set()
+    seen: dict[str, set[str]] = {}
+    d_is_done = threading.Event()
+
+    def answers(asked: RecordedRequest) -> Answer:
+        seen[asked.key_path] = set(done)
+        if asked.key_path == "b":
+            assert d_is_done.wait(PATIENCE), "d had been answered before b"
+        done.add(asked.key_path)
+        if asked.key_path == "d":
+            d_is_done.set()
+        return answer()
+
+    outcomes = run(Store(answers), *timed(*spans), concurrent=True)
+    assert all(o.same for o in outcomes)
+    assert seen["c"] >= {"a"}
+    assert seen["d"] >= {"a", "c"}
+    assert seen["e"] == {"a", "b", "c", "d"}
+
+
+def test_recordings_are_written_by_the_end_and_sent_again_by_the_beginning():
+    outcomes = run(Store(), *timed(("late", 5, 6), ("early", 0, 1)), concurrent=True)
+    assert [o.exchange.request.key_path for o in outcomes] == ["early", "late"]
+
+
+def test_without_times_nothing_overlaps():
+    running, most = [], []
+
+    def answers(asked: RecordedRequest) -> Answer:
+        running.append(asked)
+        most.append(len(running))
+        running.pop()
+        return answer()
+
+    store = Store(answers)
+    run(store, *timed(*((str(number), 0, 0) for number in range(20))), concurrent=True)
+    assert [asked.key_path for asked in store.asked] == [str(number) for number in range(20)]
+    assert set(most) == {1}
+
+
+def test_a_mistake_of_ours_does_not_pass_for_an_answer():
+    def breaks(_: RecordedRequest) -> Answer:
+        raise RuntimeError("broken")
+
+    for concurrent in (False, True):
+        with pytest.raises(RuntimeError, match="broken"):
+            run(Store(breaks), *named("a", "b"), concurrent=concurrent)
