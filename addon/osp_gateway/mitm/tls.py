@@ -128,9 +128,8 @@ def start_upstream(data: tls.TlsData, trust: UpstreamTrust) -> None:
     if trust.verify is not False:
         try:
             context.load_verify_locations(str(trust.verify))
-        except SSL.Error:  # it has gone; an error in this hook would let mitmproxy trust the authorities of the system
-            SSL.Error
-        ):  # a file that has gone: an error in this hook would let mitmproxy trust the system's authorities
+        except SSL.Error:
+            # It has gone. An error in this hook would let mitmproxy trust the authorities of the system.
             log.error("%s: no certificates of authorities in it, no backend is trusted by it", trust.verify)  # noqa: TRY400
     connection = SSL.Connection(context)
     if trust.verify is not False:
