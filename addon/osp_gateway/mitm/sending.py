@@ -217,10 +217,10 @@ class SendingStream(HttpStream):
             self.server_state = self.state_hold_answer
 
     def response_head(self, event: HttpEvent) -> Commands:
-        """The parent's part, unless the addon's hook found that this answer must not reach the client.
+        """The parent's part, unless the addon's hook did not adapt this answer for the client, or found that it cannot.
 
         Raises:
-            S3Error: what it found.
+            S3Error: what it found; InternalError where it failed.
         """
         parent = super().state_wait_for_response_headers(event)
         reply: Any = None
@@ -230,9 +230,9 @@ class SendingStream(HttpStream):
             except StopIteration:
                 return
             reply = yield command
-            if isinstance(command, HttpResponseHeadersHook) and (error := self.desk.unfit.pop(self.flow, None)):
+            if isinstance(command, HttpResponseHeadersHook) and self.flow not in self.desk.adapted:
                 parent.close()
-                raise error
+                raise self.desk.unfit.pop(self.flow, None) or S3Error.internal("nobody adapted the response")
 
     def state_hold_answer(self, event: HttpEvent) -> Commands:
         """The body of such an answer."""

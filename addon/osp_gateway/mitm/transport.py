@@ -44,7 +44,6 @@ from mitmproxy.proxy.layers.http._hooks import (
     HttpErrorHook,
     HttpRequestHeadersHook,
     HttpRequestHook,
-    HttpResponseHeadersHook,
     HttpResponseHook,
 )
 from mitmproxy.utils import human
@@ -361,17 +360,7 @@ class GatewayStream(ObservedStream):
         """The backend has answered."""
         if event.response.status_code == 101:
             raise S3Error.unavailable("The backend tried to switch protocols.")
-        parent = super().state_wait_for_response_headers(event)
-        reply: Any = None
-        while True:
-            try:
-                command = parent.send(reply)
-            except StopIteration:
-                return
-            reply = yield command
-            if isinstance(command, HttpResponseHeadersHook) and self.flow not in self.desk.adapted:
-                parent.close()
-                raise self.desk.unfit.pop(self.flow, None) or S3Error.internal("nobody adapted the response")
+        yield from super().state_wait_for_response_headers(event)
 
     def start_response_stream(self) -> Commands:
         """From here on an error can no longer be told to the client but by cutting the response off."""
