@@ -314,7 +314,7 @@ class OspAddon:
         if data.server in self.desk.trust:
             self._put_gate(data.client, data.server)
 
-    async def server_disconnected(self, data: ServerConnectionHookData) -> None:
+    def server_disconnected(self, data: ServerConnectionHookData) -> None:
         """See `client_disconnected`."""
         self.desk.gates.pop(data.server, None)
 

@@ -168,7 +168,6 @@ class Desk:
     gates: WeakKeyDictionary[connection.Connection, Gate] = field(default_factory=WeakKeyDictionary)
     trust: WeakKeyDictionary[connection.Server, UpstreamTrust] = field(default_factory=WeakKeyDictionary)
     adapted: WeakSet[http.HTTPFlow] = field(default_factory=WeakSet)
-    ended: WeakSet[connection.Server] = field(default_factory=WeakSet)
     in_flight: InFlight = field(default_factory=InFlight)
     watch: Watch = field(default_factory=Watch)
     tapes: WeakKeyDictionary[http.HTTPFlow, Tape] = field(default_factory=WeakKeyDictionary)

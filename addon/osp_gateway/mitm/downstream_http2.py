@@ -214,10 +214,6 @@ class ClientHttp2(Http2Server):
         yield from super().close_connection(msg)
 
 
-def _pseudo(fields: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
-    return next((value for field, value in fields if field == name), b"")
-
-
 def _fields(event: h2.events.RequestReceived) -> Sequence[tuple[bytes, bytes]]:
     return [(bytes(name), bytes(value)) for name, value in event.headers]
 

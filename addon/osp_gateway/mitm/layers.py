@@ -134,7 +134,6 @@ class GatewayHttpLayer(HttpLayer):
                 yield from super()._handle_event(event)
             if isinstance(event, events.ConnectionClosed) and isinstance(event.connection, Server):
                 self.gone.add(event.connection)
-                self.desk.ended.add(event.connection)
             if isinstance(event, events.Start | events.Wakeup):
                 yield from self.look_again_later()
             if self.ending:

@@ -30,7 +30,6 @@ Field = tuple[bytes, bytes]
 MAX_EMPTY_LINES: Final = 2
 """Before a request line: old clients end a body with a line break too many (RFC 9112, section 2.2)."""
 
-MAX_SHOWN_OCTETS: Final = 4096
 _END: Final = b"\r\n\r\n"
 _STRAY: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
@@ -73,13 +72,6 @@ class HeadReader:
     def is_head_request(self) -> bool:
         """Whether the method is HEAD, as far as it is known: then an answer has no body."""
         return self._buffer.startswith(b"HEAD ")
-
-    @property
-    def asked(self) -> tuple[bytes, bytes]:
-        """What seem to be method and target, for people: nothing of it has been checked."""
-        method, _, rest = bytes(self._buffer[:MAX_SHOWN_OCTETS]).lstrip(b"\r\n").partition(b" ")
-        target = re.split(rb"[ \r\n]", rest, maxsplit=1)[0]
-        return re.split(rb"[\r\n]", method, maxsplit=1)[0], target.partition(b"?")[0]
 
     def feed(self, data: bytes) -> Head | None:
         """The head, once it is complete; what follows it can then be taken from `rest`.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from threading import Lock
 from typing import Final
@@ -16,8 +15,6 @@ from urllib.parse import unquote
 from osp_gateway.replay.exchange import Answer, RecordedRequest
 from osp_gateway.replay.xml import leaves
 from osp_gateway.s3 import encoding
-from osp_gateway.s3.encoding import Pair
-from osp_gateway.s3.head import Header
 
 NAMING_HEADERS: Final = frozenset(
     {"etag", "x-amz-version-id", "x-amz-copy-source-version-id", "x-amz-abort-rule-id", "x-amz-restore-request-id"}
@@ -115,16 +112,6 @@ class Names:
 def plain(name: str) -> str:
     """An entity tag without its quotes; whatever else is the same."""
     return name.strip().removeprefix("W/").strip('"')
-
-
-def without(headers: Iterable[Header], names: frozenset[str]) -> list[Header]:
-    """Headers but for some."""
-    return [(name, value) for name, value in headers if name not in names]
-
-
-def parameters(query: Iterable[Pair], names: frozenset[str]) -> tuple[Pair, ...]:
-    """Query pairs but for some."""
-    return tuple(pair for pair in query if pair[0] not in names)
 
 
 def _named(answer: Answer) -> dict[str, list[str]]:
