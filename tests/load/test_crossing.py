@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from support.raw import talk
+from support.raw_s3 import header_signature
 from support.serving import HERE, serving
 from support.signing import signed
 from support.upstream import recording_upstream
@@ -52,6 +53,10 @@ def test_nothing_crosses_over(tmp_path, ttl):
         assert len(store.requests) > CONNECTIONS * EACH / 4
         for seen in store.requests:
             _, bucket, token = seen.target.split("/")
-            key = re.search(r"Credential=([^/]+)/", seen.header("authorization"))[1]
+            authorization = seen.header("authorization")
+            key = re.search(r"Credential=([^/]+)/", authorization)[1]
             assert key == f"{token}.{bucket}"
+            secret = f"fake-secret-{token}-{bucket}"
+            signature = header_signature(seen.method, seen.target, seen.headers, authorization, key, secret)
+            assert authorization.endswith(f"Signature={signature}")
             assert allowed(token, bucket)
