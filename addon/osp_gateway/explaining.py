@@ -46,7 +46,7 @@ class Explainer:
             return None
         knowledge = Knowledge(
             secret=self._keystore.known(seen[0].access_key, head.get("x-amz-security-token")),
-            server_time=self._clock(),
+            server_time=self._clock() + arrival.skew,
             other_keys={key: pair.secret_key for key, pair in self._settings.keystore.items()},
             domains=self._settings.domains,
             listen_ports=() if arrival.port is None else (arrival.port,),

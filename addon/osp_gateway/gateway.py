@@ -298,16 +298,17 @@ class Gateway:
 
     async def _decide_form(self, case: Case, pending: PendingForm) -> Forward:
         bucket, form = pending.resource.bucket, pending.form
-        claim = form.claim(self._clock())
+        now = self._clock() + case.arrival.skew
+        claim = form.claim(now)
         identity = of_key(claim.access_key)
         case.who = f"{told(claim.access_key)} (unverified)"
         if not self._settings.skip_signature_validation:
             known = await self._identifier.known(claim.access_key, claim.session_token)
             identity = known.identity
-            upload = known.check(lambda secret: form.verify(secret, bucket, self._clock(), self._signing_keys))
+            upload = known.check(lambda secret: form.verify(secret, bucket, now, self._signing_keys))
             case.who = identity.shown
         else:
-            upload = form.verify(None, bucket, self._clock(), self._signing_keys)
+            upload = form.verify(None, bucket, now, self._signing_keys)
         case.key = upload.key
         refuse_path_like(upload.key, AddressingStyle.PATH)  # whatever the style: the key is no part of the URL
         target = object_in(pending.resource, upload.key)

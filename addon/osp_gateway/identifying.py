@@ -156,9 +156,9 @@ class Identifier:
             self._revocations.refuse_key(identity.access_key)
             case.who = identity.name
             return Identified(identity, None, query, NOTHING, head.get(CONTENT_SHA256) or UNSIGNED_PAYLOAD)
-        if self._settings.allow_sigv2 and (old := sigv2.read(head, query, self._clock())) is not None:
+        if self._settings.allow_sigv2 and (old := sigv2.read(head, query, self._now(case))) is not None:
             return await self._identify_v2(case, resource, query, old)
-        claim = claims.read(head, query, self._clock())
+        claim = claims.read(head, query, self._now(case))
         if claim is None:
             return self._nobody(case, query)
         case.who = told(claim.access_key)
@@ -171,6 +171,9 @@ class Identifier:
             identified.presigned = name, self._end(known.identity, identified.presigned[1], claim.expires)
         return identified
 
+    def _now(self, case: Case) -> float:
+        return self._clock() + case.arrival.skew
+
     async def _identify_v2(self, case: Case, resource: Resource, query: tuple[Pair, ...], claim: V2Claim) -> Identified:
         """Signature V2, which says nothing of the body but its Content-MD5."""
         head = case.arrival.head
@@ -182,7 +185,7 @@ class Identifier:
         plain = sigv2.without_authentication(query) if claim.expires_at is not None else query
         identified = Identified(known.identity, None, plain, NOTHING, payload_hash)
         if claim.expires_at is not None:
-            left = claim.expires_at - self._clock()
+            left = claim.expires_at - self._now(case)
             identified.presigned = claim.signature, self._end(known.identity, claim.expires_at, left)
         return identified
 

@@ -31,7 +31,8 @@ class Arrival:
     """A request's head and what is known of the connection that it came on.
 
     `source` is the client's address; `default_endpoint` the listener's reverse target, if it has one; `port` the
-    listener's own; `tls_subject` whom the client's certificate stands for (RFC 4514), where one was given.
+    listener's own; `tls_subject` whom the client's certificate stands for (RFC 4514), where one was given. `skew` are
+    seconds by which the gateway's clock is to be wrong for this request: a fault that somebody makes on purpose.
     """
 
     head: RequestHead
@@ -40,6 +41,7 @@ class Arrival:
     default_endpoint: Endpoint | None = None
     port: int | None = None
     tls_subject: str | None = None
+    skew: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,6 +258,7 @@ class OspAddon:
         self.desk.learn_region = self._gateway.learn_region
         self.desk.client_key = self._gateway.client_key
         self.desk.limits = settings.limits
+        self.desk.domains = settings.domains
         for route in settings.routes:
             if not route.verify:
                 log.warning("bucket %s: the backend's certificate is not verified", route.pattern)
@@ -366,7 +367,8 @@ class OspAddon:
         assert self._gateway is not None
         gateway = self.desk.judges[flow] = self._gateway
         head = self.desk.head(flow)
-        self._record(flow, await gateway.admit(arrival_of(flow, self._subject(flow.client_conn), head)))
+        skew = self.desk.clock_offset(flow)
+        self._record(flow, await gateway.admit(arrival_of(flow, self._subject(flow.client_conn), head, skew)))
 
     async def post_form(self, flow: http.HTTPFlow) -> None:
         """The second step for a POST form, or a call of the token service: what it asks is there (`PostFormHook`)."""
@@ -463,8 +465,7 @@ class OspAddon:
         return response_of(refusal)
 
     def _annotate(self, flow: http.HTTPFlow, verdict: Verdict) -> None:
-        domains = self._settings.domains if self._settings else ()
-        annotate(flow, verdict, self.desk.showing, self.desk.head(flow), domains)
+        annotate(flow, verdict, self.desk.showing, self.desk.head(flow), self.desk.domains)
 
 
 def _redactor(wanted: bool, headers: Sequence[str]) -> Redactor | None:

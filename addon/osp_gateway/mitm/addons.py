@@ -9,6 +9,7 @@ from osp_gateway.config import Settings
 from osp_gateway.mitm.addon import OspAddon
 from osp_gateway.mitm.client_replay import ClientReplayAddon
 from osp_gateway.mitm.commands import CommandsAddon
+from osp_gateway.mitm.faults import FaultsAddon
 from osp_gateway.mitm.offline import FORWARD, OfflineAddon
 from osp_gateway.mitm.recorder import RecorderAddon
 from osp_gateway.replay.library import Library
@@ -20,6 +21,7 @@ def gateway_addons(
     *,
     library: Library | None = None,
     extra: str = FORWARD,
+    faults: bool | None = None,
 ) -> list[Any]:
     """The list.
 
@@ -28,11 +30,16 @@ def gateway_addons(
         source: the file that `settings` are from.
         library: recorded answers, where mitmproxy's own options for server replay are not there.
         extra: what to do with requests that have no recorded answer: mitmproxy's `server_replay_extra`.
+        faults: whether requests can be broken on purpose; None: where people look, and not where users are served.
 
     Raises:
         ConfigError: the settings' certificate cannot be used.
     """
     gateway = OspAddon(settings, source)
     desk = gateway.desk
-    addons = [RecorderAddon(desk), gateway, OfflineAddon(desk, library, extra), ClientReplayAddon(desk)]
-    return addons if settings is not None else [*addons, CommandsAddon(gateway)]
+    looked_at = settings is None
+    addons: list[Any] = [RecorderAddon(desk), gateway, OfflineAddon(desk, library, extra)]
+    if faults if faults is not None else looked_at:
+        addons.append(FaultsAddon(desk))
+    addons.append(ClientReplayAddon(desk))
+    return [*addons, CommandsAddon(gateway)] if looked_at else addons

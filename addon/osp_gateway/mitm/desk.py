@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import select
+import socket
 import struct
 import termios
 from collections.abc import Awaitable, Callable
@@ -20,6 +21,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from mitmproxy import connection, http
 
 from osp_gateway.backends.routes import Destination
+from osp_gateway.faults.plan import Plan
 from osp_gateway.gateway import Gateway
 from osp_gateway.limits import DEFAULT_LIMITS, Limits
 from osp_gateway.mitm.in_flight import InFlight
@@ -28,7 +30,7 @@ from osp_gateway.mitm.watch import Watch
 from osp_gateway.mitm.wire import head_of
 from osp_gateway.outcomes import Outcome
 from osp_gateway.replay.library import Library
-from osp_gateway.replay.tape import Tape
+from osp_gateway.replay.tape import Body, Tape
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.keys import KeyPair
@@ -87,6 +89,16 @@ class Gate:
         if transport is not None:
             transport.abort()
 
+    def reset(self) -> None:
+        """End the connection at once, and so that the other side is told of a failure (RST) and not of an end."""
+        transport = getattr(self._writer, "transport", None)
+        if transport is None or transport.is_closing():
+            return
+        with suppress(OSError):  # gone already
+            linger = struct.pack("ii", 1, 0)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        transport.abort()
+
     def something_to_read(self) -> bool:
         """Whether the other side has sent something that nobody has read yet, its end of the connection included."""
         number = self._writer.get_extra_info("socket").fileno() if self._writer is not None else -1
@@ -133,6 +145,10 @@ class GatedReader:
         return getattr(self._reader, name)
 
 
+def _right_time(_flow: http.HTTPFlow) -> float:
+    return 0.0
+
+
 def _nothing_learned(_destination: Destination, _region: str) -> None:
     """Without a gateway."""
 
@@ -171,6 +187,14 @@ class Desk:
     in_flight: InFlight = field(default_factory=InFlight)
     watch: Watch = field(default_factory=Watch)
     tapes: WeakKeyDictionary[http.HTTPFlow, Tape] = field(default_factory=WeakKeyDictionary)
+    plans: WeakKeyDictionary[http.HTTPFlow, Plan] = field(default_factory=WeakKeyDictionary)
+    """What faults are made of which requests."""
+    lost: WeakKeyDictionary[http.HTTPFlow, Body] = field(default_factory=WeakKeyDictionary)
+    """Parts of uploads that are not to reach the store: their content goes by, to be summed up (MD5)."""
+    domains: tuple[str, ...] = ()
+    """Of virtual-hosted addresses."""
+    clock_offset: Callable[[http.HTTPFlow], float] = _right_time
+    """By how many seconds the clock is to be wrong for a request."""
     client_key: Callable[[str], Awaitable[KeyPair]] = _no_client_key
     """The key pair of a client; raises `S3Error` where there is none."""
     library: Library | None = None

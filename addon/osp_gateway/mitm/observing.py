@@ -34,7 +34,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 
 from osp_gateway.mitm.desk import Desk
-from osp_gateway.mitm.pacing import PacedStream
+from osp_gateway.mitm.faulty import FaultyStream
 from osp_gateway.mitm.watch import Observed, answer_of, caller_of
 from osp_gateway.mitm.wire import head_of
 from osp_gateway.observe.exchange import Answer, Exchange, Timings
@@ -66,11 +66,11 @@ class Seen:
     over: bool = False
 
 
-class ObservedStream(PacedStream, Observed):
+class ObservedStream(FaultyStream, Observed):
     """A request that is watched."""
 
     def __init__(self, context: Context, stream_id: int, desk: Desk, backlog: Callable[[int], int]) -> None:
-        """See `PacedStream`."""
+        """See the base class."""
         super().__init__(context, stream_id, desk, backlog)
         self.seen = Seen()
 

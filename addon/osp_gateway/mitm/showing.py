@@ -29,6 +29,8 @@ DETAILS: Final = "osp_request"
 """Where a flow's metadata hold what was found out about it. They are saved with the flow."""
 EXPLANATION: Final = "osp_explanation"
 """Where they hold the explanation of a refusal, as text."""
+FAULTS: Final = "osp_faults"
+"""Where they say which faults it has that were made on purpose: a list of `{"rule", "type", "text"}`."""
 MAX_TEXT: Final = 8 * 1024
 """Longer texts are cut in the metadata."""
 MAX_HEADERS: Final = 64

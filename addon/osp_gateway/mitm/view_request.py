@@ -9,7 +9,7 @@ from mitmproxy import http
 from mitmproxy.contentviews import Contentview, Metadata
 
 from osp_gateway.mitm.columns import Compared, indented, side_by_side, visible
-from osp_gateway.mitm.showing import EXPLANATION, details_of
+from osp_gateway.mitm.showing import EXPLANATION, FAULTS, details_of
 
 PRIORITY: Final = 2.0
 MAX_BODY_SHOWN: Final = 4096
@@ -38,6 +38,7 @@ class S3RequestView(Contentview):
 
 def _lines(flow: http.HTTPFlow, details: Mapping[str, Any], body: bytes) -> Iterator[str]:
     yield from _verdict(details)
+    yield from _faults(flow.metadata.get(FAULTS))
     yield ""
     sent = details.get("sent")
     if isinstance(sent, Mapping):
@@ -63,6 +64,13 @@ def _verdict(details: Mapping[str, Any]) -> Iterator[str]:
     yield f"cache    {'the verdict was remembered' if details.get('cached') is True else 'the authorizer was asked'}"
     yield visible(f"store    {_text(details, 'upstream', '-')}")
     yield visible(f"id       {_text(details, 'request_id', '-')}, {_text(details, 'micros', '?')} us in the gateway")
+
+
+def _faults(found: Any) -> Iterator[str]:
+    """What was broken on purpose."""
+    for one in found if isinstance(found, list) else []:
+        if isinstance(one, Mapping):
+            yield visible(f"FAULT    {_text(one, 'text', '-')} (rule {_text(one, 'rule', '-')})")
 
 
 def _compared(flow: http.HTTPFlow, sent: Mapping[str, Any]) -> Iterator[Compared]:

@@ -31,7 +31,9 @@ Fields = tuple[tuple[bytes, bytes], ...]
 Rewriter = XmlNameRewriter | ConfinedAnswer | DeleteResultCompleter
 
 
-def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None, head: RequestHead | None = None) -> Arrival:
+def arrival_of(
+    flow: http.HTTPFlow, tls_subject: str | None = None, head: RequestHead | None = None, skew: float = 0.0
+) -> Arrival:
     """What arrived, as the gateway wants it; `head` is as it was received, where the flow's own is masked by now."""
     return Arrival(
         head=head or head_of(flow),
@@ -40,6 +42,7 @@ def arrival_of(flow: http.HTTPFlow, tls_subject: str | None = None, head: Reques
         default_endpoint=default_endpoint(flow),
         port=flow.client_conn.sockname[1],
         tls_subject=tls_subject,
+        skew=skew,
     )
 
 

@@ -18,10 +18,10 @@ KEPT_OCTETS: Final = 1024 * 1024
 class Body:
     """One body."""
 
-    def __init__(self, limit: int) -> None:
-        """Keep up to `limit` octets."""
+    def __init__(self, limit: int, algorithm: str = "sha256") -> None:
+        """Keep up to `limit` octets; `algorithm` is that of the digest."""
         self._limit = limit
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.new(algorithm, usedforsecurity=False)
         self._pieces: list[bytes] | None = []
         self._length = 0
 
@@ -34,18 +34,23 @@ class Body:
             if self._length > self._limit:
                 self._pieces = None
 
+    @property
+    def digest(self) -> str:
+        """Of what came, in hex."""
+        return self._digest.hexdigest()
+
     def payload(self) -> Payload:
         """What came."""
         content = None if self._pieces is None else b"".join(self._pieces)
-        return Payload(self._length, self._digest.hexdigest(), content)
+        return Payload(self._length, self.digest, content)
 
 
 class FramedBody(Body):
     """An aws-chunked body, of which the data are of interest: see `sigv4.aws_chunked`."""
 
-    def __init__(self, limit: int, mode: str) -> None:
+    def __init__(self, limit: int, mode: str, algorithm: str = "sha256") -> None:
         """`mode` is a key of `aws_chunked.MODES`."""
-        super().__init__(limit)
+        super().__init__(limit, algorithm)
         self._parser: Parser | None = Parser(MODES[mode])
 
     def add(self, data: bytes | memoryview) -> None:
@@ -62,12 +67,17 @@ class FramedBody(Body):
                 super().add(event)
 
 
+def body_of(head: RequestHead, limit: int, algorithm: str = "sha256") -> Body:
+    """For the body that a request announces."""
+    mode = head.get(CONTENT_SHA256) or ""
+    return FramedBody(limit, mode, algorithm) if mode in MODES else Body(limit, algorithm)
+
+
 class Tape:
     """A request as it came, its body and its answer's."""
 
     def __init__(self, head: RequestHead, limit: int = KEPT_OCTETS) -> None:
         """Bodies of up to `limit` octets are kept."""
         self.head = head
-        mode = head.get(CONTENT_SHA256) or ""
-        self.request = FramedBody(limit, mode) if mode in MODES else Body(limit)
+        self.request = body_of(head, limit)
         self.answer = Body(limit)

@@ -59,7 +59,7 @@ class S3Error(Exception):
 
     `code` is one of `STATUS`; `message` goes to the client and must not contain a secret; `reason` is for the
     operator only (log, flow comment) and defaults to the message; `details` become further XML elements, `headers`
-    further header fields of the answer.
+    further header fields of the answer. `status` is given where it is not the code's own, or the code none of ours.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class S3Error(Exception):
         reason: str | None = None,
         details: Mapping[str, str] | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        status: int | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -77,7 +78,7 @@ class S3Error(Exception):
         self.reason = reason or message
         self.details: Mapping[str, str] = details or {}
         self.headers = tuple(headers)
-        self.status = STATUS[code]
+        self.status = STATUS[code] if status is None else status
 
     @classmethod
     def access_denied(cls, reason: str | None = None, message: str = "Access Denied") -> Self:

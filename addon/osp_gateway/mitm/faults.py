@@ -1,0 +1,288 @@
+"""Faults on purpose: the addon that decides which request has which, and the commands for them.
+
+A fault comes after the gateway's own decision: what is refused stays refused. Heads are changed here; what happens to
+messages on their way is done by `FaultyStream`, by the plan on the desk.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import tomllib
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from mitmproxy import command, ctx, exceptions, http
+from mitmproxy.addonmanager import Loader
+
+from osp_gateway.faults.choosing import Faults
+from osp_gateway.faults.plan import Facts, Happened, Plan
+from osp_gateway.faults.rules import NO_FAULTS, FaultRules, FaultsError, load, read
+from osp_gateway.mitm.columns import visible
+from osp_gateway.mitm.desk import Desk
+from osp_gateway.mitm.showing import FAULTS
+from osp_gateway.outcomes import Forward, Reply, Verdict
+from osp_gateway.replay.tape import body_of
+from osp_gateway.s3 import encoding
+from osp_gateway.s3.address import locate
+from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.head import RequestHead
+from osp_gateway.s3.operations import OperationTable
+from osp_gateway.sigv4.explain.reading import sightings
+from osp_gateway.sigv4.presigned import without_authentication
+
+log = logging.getLogger(__name__)
+
+MAX_SEEN: Final = 10_000
+MARK: Final = ":boom:"
+_TABLE: Final = OperationTable.from_botocore()
+
+
+@dataclass(frozen=True, slots=True)
+class _Skew:
+    """What was found of a request's clock before anything else."""
+
+    seconds: float
+    facts: Facts
+    happened: tuple[Happened, ...]
+
+
+class FaultsAddon:
+    """Comes after all that answers: what it breaks is what the client would have got."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._faults = Faults()
+        self._skewed: WeakKeyDictionary[http.HTTPFlow, _Skew] = WeakKeyDictionary()
+        self.seen: deque[tuple[Facts, Happened]] = deque(maxlen=MAX_SEEN)
+        """What has happened, to which request; the oldest is forgotten first."""
+        desk.clock_offset = self._clock_offset
+
+    def use(self, rules: FaultRules) -> None:
+        """From the next request on; counting begins anew."""
+        self._faults = Faults(rules)
+        if rules.faults:
+            log.warning("%d fault rules: requests are broken on purpose, seed %d", len(rules.faults), rules.seed)
+
+    # Options
+
+    def load(self, loader: Loader) -> None:
+        """Declare our option."""
+        loader.add_option(
+            "osp_faults",
+            str,
+            "",
+            "Break requests on purpose, by the rules in this TOML file: errors, latency, cut connections. For tests.",
+        )
+
+    def configure(self, updated: set[str]) -> None:
+        """Read the rules."""
+        if "osp_faults" not in updated:
+            return
+        file = ctx.options.osp_faults
+        try:
+            self.use(load(Path(file).expanduser()) if file else NO_FAULTS)
+        except FaultsError as error:
+            raise exceptions.OptionsError("osp_faults: " + "; ".join(error.problems)) from None
+
+    # Commands
+
+    @command.command("osp.faults.show")
+    def show(self) -> str:
+        """The fault rules in use."""
+        return _shown(self._faults)
+
+    @command.command("osp.faults.load")
+    def load_rules(self, path: str) -> None:
+        """Use the fault rules in a TOML file, instead of those in use."""
+        try:
+            self.use(load(Path(path).expanduser()))
+        except FaultsError as error:
+            raise exceptions.CommandError("osp.faults.load: " + "; ".join(error.problems)) from None
+
+    @command.command("osp.faults.add")
+    def add(self, *rule: str) -> str:
+        """
+        One more fault: type=latency latency=500 operations=GetObject,PutObject keys=logs/* probability=0.2. Counting
+        begins anew.
+        """
+        try:
+            written = read({"faults": [_parsed(rule)]})
+        except FaultsError as error:
+            problems = "; ".join(problem.removeprefix("faults[0].") for problem in error.problems)
+            raise exceptions.CommandError(f"osp.faults.add: {problems}") from None
+        rules = self._faults.rules
+        self.use(FaultRules(seed=rules.seed, faults=(*rules.faults, *written.faults)))
+        return _shown(self._faults)
+
+    @command.command("osp.faults.clear")
+    def clear(self) -> None:
+        """No faults from the next request on."""
+        self.use(NO_FAULTS)
+        log.info("osp.faults.clear: nothing is broken on purpose any more")
+
+    # Requests
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """The verdict has fallen."""
+        skew = self._skewed.get(flow)
+        if skew is not None and skew.happened:
+            for one in skew.happened:
+                self._tell(flow, skew.facts, one)
+            self._skewed[flow] = replace(skew, happened=())
+            if flow.response is not None:
+                _shift_date(flow.response, skew.seconds)
+        if self._faults and flow not in self._desk.plans:
+            self._break(flow)
+
+    def post_form(self, flow: http.HTTPFlow) -> None:
+        """The same for a form, of which only now is known what it is about."""
+        self.requestheaders(flow)
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """A lost part is complete. What is answered without the store has no other hook in which to change it."""
+        if (part := self._desk.lost.pop(flow, None)) is not None and flow.error is None:
+            flow.response = _stored(part.digest)
+        if flow.response is not None:
+            self._change_answer(flow, flow.response)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """The store has answered."""
+        plan = self._desk.plans.get(flow)
+        if flow.response is None:
+            return
+        if plan is not None and plan.unanswered and flow.response.status_code < 300:
+            self._desk.adapted.discard(flow)
+            self._desk.unfit.setdefault(flow, _not_told())
+            return
+        self._change_answer(flow, flow.response)
+
+    def _change_answer(self, flow: http.HTTPFlow, response: http.Response) -> None:
+        if (skew := self._skewed.get(flow)) is not None:
+            _shift_date(response, skew.seconds)
+        plan = self._desk.plans.get(flow)
+        if plan is not None and plan.answer is None:
+            self._change_head(flow, plan, response)
+
+    def _change_head(self, flow: http.HTTPFlow, plan: Plan, response: http.Response) -> None:
+        if plan.unanswered and response.status_code < 300:
+            flow.response = self._desk.refuse(flow, _not_told())
+            return
+        if plan.wrong_etag and "etag" in response.headers:
+            response.headers["etag"] = _other_etag(response.headers["etag"])
+        if plan.down.closing and not flow.request.is_http2:
+            response.headers["connection"] = "close"
+
+    def _break(self, flow: http.HTTPFlow) -> None:
+        outcome = self._desk.outcomes.get(flow)
+        if not isinstance(outcome, Forward | Reply):
+            return
+        head = self._desk.head(flow)
+        facts = _facts(outcome.verdict, head)
+        plan = self._faults.plan(facts, time.monotonic())
+        if plan is None:
+            return
+        self._desk.plans[flow] = plan
+        if plan.lost:
+            self._desk.lost[flow] = body_of(head, 0, "md5")
+        if plan.answer is not None:
+            flow.response = self._desk.refuse(flow, plan.answer)
+        for one in plan.happened:
+            self._tell(flow, facts, one)
+
+    def _tell(self, flow: http.HTTPFlow, facts: Facts, one: Happened) -> None:
+        """Let a person see it; an error's reason says it already."""
+        flow.metadata.setdefault(FAULTS, []).append(dict(one.told))
+        flow.marked = MARK
+        if visible(str(one)) not in flow.comment:
+            flow.comment += visible(f", {one}")
+            log.info("%s", visible(f"{facts.operation} {facts.bucket}/{facts.key}: {one}"))
+        self.seen.append((facts, one))
+
+    def _clock_offset(self, flow: http.HTTPFlow) -> float:
+        """Before the request is verified, so that the gateway's own rules about dates apply."""
+        facts = _claimed(self._desk.head(flow), self._desk.domains) if self._faults.skews_clocks else None
+        if facts is None:
+            return 0.0
+        seconds, happened = self._faults.skew(facts)
+        if happened:
+            self._skewed[flow] = _Skew(seconds, facts, happened)
+        return seconds
+
+
+def _facts(verdict: Verdict, head: RequestHead) -> Facts:
+    found = sightings(head)
+    return Facts(verdict.operation, verdict.bucket, verdict.key, verdict.who, found[0].region if found else "")
+
+
+def _claimed(head: RequestHead, domains: tuple[str, ...]) -> Facts | None:
+    """What a request says of itself; None where that cannot be read, which it will be refused for."""
+    found = sightings(head)
+    try:
+        resource = locate(head.path, head.get("host") or "", domains)
+        query = without_authentication(encoding.parse_query(head.query))
+        operation = _TABLE.name(head.method, resource, query, head.fields)
+    except (S3Error, ValueError):
+        return None
+    return Facts(operation.name, resource.bucket, resource.key, found[0].access_key if found else "")
+
+
+def _shift_date(response: http.Response, seconds: float) -> None:
+    """A client that corrects its clock does so by this."""
+    response.headers["date"] = formatdate(time.time() + seconds, usegmt=True)
+
+
+def _stored(md5: str) -> http.Response:
+    """What a store says of a part that it has stored."""
+    headers = {"ETag": f'"{md5}"', "Content-Length": "0", "Date": formatdate(usegmt=True)}
+    return http.Response.make(200, b"", headers)
+
+
+def _not_told() -> S3Error:
+    return S3Error(
+        "InternalError",
+        "We encountered an internal error. Please try again.",
+        reason="the part is stored, its client told that it is not: a fault",
+    )
+
+
+def _other_etag(etag: str) -> str:
+    """Of the same form: its hexadecimal digits are others."""
+    return etag.translate(_OTHER_DIGITS)
+
+
+_OTHER_DIGITS: Final = str.maketrans("0123456789abcdefABCDEF", "123456789abcdef0BCDEFA")
+
+
+def _parsed(words: Sequence[str]) -> Mapping[str, Any]:
+    """`name=value` words as data: values are TOML's, or else text; commas make a list."""
+    written: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise exceptions.CommandError(f"osp.faults.add: expected name=value, got {word!r}")
+        values = [_value(part) for part in value.split(",")]
+        written[name] = values if len(values) > 1 else values[0]
+    return written
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _shown(faults: Faults) -> str:
+    lines = [_described(rule.model_dump(exclude_defaults=True)) for rule in faults.rules.faults]
+    return "\n".join(lines) or "There are no faults."
+
+
+def _described(rule: Mapping[str, Any]) -> str:
+    parts = [f"{name}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for name, v in rule.items()]
+    return visible(" ".join(sorted(parts, key=lambda part: not part.startswith("type="))))

@@ -1,0 +1,214 @@
+"""Requests that suffer a fault on their way: what is to pass is held back, cut up, corrupted or cut off.
+
+`FaultyStream` stands at the border of a request's layer, like `ObservedStream` above it: everything that the layer
+sends to its client or its store goes by as commands, and comes out of a `Shaper` when its time has come. The layer
+itself knows nothing of it and takes what waits for sent.
+
+    shaped        a command on its way: held back, or passed on
+    let_go        what is due, whenever something happens or the alarm rings
+    cut           the connection ends here: to the layer it looks as if the client had hung up
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Final
+
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import DropStream, SendHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+
+from osp_gateway.faults.plan import PLAIN, Ending, Plan, Way
+from osp_gateway.faults.shaping import Shaper
+from osp_gateway.mitm.desk import Desk
+from osp_gateway.mitm.pacing import PacedStream, Stalled
+
+log = logging.getLogger(__name__)
+
+MAX_HELD_OCTETS: Final = 256 * 1024
+"""What may wait of a body before no more of it is read."""
+_EARLY: Final = 0.001
+_HEADS: Final = (RequestHeaders, ResponseHeaders)
+_DATA: Final = (RequestData, ResponseData)
+_ENDS: Final = (RequestEndOfMessage, ResponseEndOfMessage)
+_FAILURES: Final = (RequestProtocolError, ResponseProtocolError)
+Commands = Generator[commands.Command, Any, None]
+Held = Shaper[commands.Command]
+
+
+class FaultyStream(PacedStream):
+    """A request that may have faults."""
+
+    def __init__(self, context: Context, stream_id: int, desk: Desk, backlog: Callable[[int], int]) -> None:
+        """See `PacedStream`."""
+        super().__init__(context, stream_id, desk, backlog)
+        self.down: Held | None = None
+        self.up: Held | None = None
+        self.planned: Plan | None = None
+        self.alarms: dict[commands.RequestWakeup, float] = {}
+        self.closed: set[Connection] = set()
+
+    # What comes
+
+    def handle_event(self, event: events.Event) -> Commands:
+        """See the base class. Where nobody makes faults, this is all that there is to it."""
+        if not self.desk.plans:
+            yield from super().handle_event(event)
+            return
+        if isinstance(event, events.Wakeup) and event.command in self.alarms:
+            del self.alarms[event.command]
+        else:
+            if isinstance(event, RequestProtocolError):
+                self.forget_held()
+            elif isinstance(event, ResponseProtocolError):
+                self.up = None
+            elif isinstance(event, RequestData) and (part := self.desk.lost.get(self.flow)) is not None:
+                part.add(event.data)
+            yield from self.pass_on(super().handle_event(event))
+        yield from self.let_go()
+
+    def pass_on(self, layers: Commands) -> Commands:
+        """What the layer wants done."""
+        for command in layers:
+            yield from self.shaped(command)
+
+    def stalled(self, now: float, *, reading: bool) -> Stalled | None:
+        """See the base class: what is held back on purpose does not stand still."""
+        if any(held is not None and held.busy for held in (self.down, self.up)):
+            self.last_progress = now
+            self.count_anew(now)
+            return None
+        return super().stalled(now, reading=reading)
+
+    def send_up(self, data: bytes) -> Commands:
+        """See the base class; a part that gets lost goes nowhere."""
+        if self.flow not in self.desk.lost:
+            yield from super().send_up(data)
+
+    # What goes
+
+    def shaped(self, command: commands.Command) -> Iterator[commands.Command]:
+        """A command, now or, out of `let_go`, later."""
+        if isinstance(command, SendHttp):
+            held = self.shaper_towards(command.connection)
+            if held is None or isinstance(command.event, _FAILURES) or _is_interim(command.event):
+                if isinstance(command.event, _FAILURES):
+                    self.forget_held(command.connection)
+                yield command
+            else:
+                _hold(held, command, time.monotonic())
+        elif self.down is not None and self._ends_the_client(command):
+            self.down.last(command, time.monotonic())
+        else:
+            yield command
+
+    def _ends_the_client(self, command: commands.Command) -> bool:
+        """Whether it has to wait for what the client has yet to get."""
+        if isinstance(command, DropStream):
+            return True
+        return isinstance(command, commands.CloseConnection) and command.connection is self.context.client
+
+    def shaper_towards(self, connection: Connection) -> Held | None:
+        """The shaper of a direction, where there is anything to shape."""
+        if self.planned is None:
+            self.planned = self.desk.plans.get(self.flow)
+            if self.planned is not None:
+                self.down = self.shaper(self.planned.down, self.context.client, ResponseData, "down")
+                self.up = self.shaper(self.planned.up, None, RequestData, "up")
+        return self.down if connection is self.context.client else self.up
+
+    def shaper(self, way: Way, to: Connection | None, data: type[RequestData | ResponseData], name: str) -> Held | None:
+        """A shaper for one direction; None where it is as it should be."""
+        assert self.planned is not None
+        if way == PLAIN:
+            return None
+
+        def send(piece: bytes) -> commands.Command:
+            return SendHttp(data(self.stream_id, piece), to or self.context.server)
+
+        return Shaper(way, send, f"{self.planned.seed}/{name}")
+
+    def let_go(self) -> Commands:
+        """What is due by now; see to it that the rest is looked at in time."""
+        for held in (self.down, self.up):
+            now = time.monotonic()
+            if held is None:
+                continue
+            yield from held.ready(now)
+            if (ending := held.ending(now)) is not None:
+                yield from self.cut(ending)
+                return
+        self.hold_readers()
+        yield from self.set_alarm()
+
+    def set_alarm(self) -> Iterator[commands.Command]:
+        """One for what is due next."""
+        dues = [due for held in (self.down, self.up) if held is not None and (due := held.due()) is not None]
+        if dues and not any(at <= min(dues) + _EARLY for at in self.alarms.values()):
+            alarm = commands.RequestWakeup(max(0.0, min(dues) - time.monotonic()))
+            self.alarms[alarm] = min(dues)
+            yield alarm
+
+    def hold_readers(self) -> None:
+        """Read no more of a message than can be let go."""
+        for held, source in ((self.down, self.context.server), (self.up, self.context.client)):
+            gate = self.desk.gates.get(source)
+            if gate is None:
+                continue
+            if held is not None and held.octets > MAX_HELD_OCTETS:
+                gate.close()
+                self.closed.add(source)
+            elif source in self.closed:
+                gate.open()
+                self.closed.discard(source)
+
+    # Ends
+
+    def cut(self, ending: Ending) -> Commands:
+        """End the client's connection, or its stream over HTTP/2, in the middle of whatever is under way."""
+        client = self.context.client
+        self.forget_held()
+        self.hold_readers()
+        if ending.how == "reset" and (gate := self.desk.gates.get(client)) is not None:
+            gate.reset()
+        text = "the connection is cut by a fault"
+        yield SendHttp(ResponseProtocolError(self.stream_id, text, ErrorCode.KILL), client)
+        gone = RequestProtocolError(self.stream_id, text, ErrorCode.CANCEL)
+        yield from self.pass_on(super().handle_event(gone))
+
+    def forget_held(self, connection: Connection | None = None) -> None:
+        """Nothing of what is held back is wanted any more; with a `connection`, of what would go there."""
+        if connection is None or connection is self.context.client:
+            self.down = None
+        if connection is None or connection is not self.context.client:
+            self.up = None
+
+
+def _hold(held: Held, command: SendHttp, now: float) -> None:
+    event = command.event
+    if isinstance(event, _HEADS):
+        held.head(command, now)
+    elif isinstance(event, _DATA):
+        held.data(event.data, now)
+    else:
+        assert isinstance(event, _ENDS)
+        held.last(command, now)
+
+
+def _is_interim(event: Any) -> bool:
+    """A 100 Continue, which comes before there is anything to break."""
+    return isinstance(event, ResponseHeaders) and event.response.status_code < 200
