@@ -58,6 +58,7 @@ class FaultsAddon:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._faults = Faults()
+        self._running = False
         self._skewed: WeakKeyDictionary[http.HTTPFlow, _Skew] = WeakKeyDictionary()
         self.seen: deque[tuple[Facts, Happened]] = deque(maxlen=MAX_SEEN)
         """What has happened, to which request; the oldest is forgotten first."""
@@ -88,7 +89,15 @@ class FaultsAddon:
         try:
             self.use(load(Path(file).expanduser()) if file else NO_FAULTS)
         except FaultsError as error:
-            raise exceptions.OptionsError("osp_faults: " + "; ".join(error.problems)) from None
+            if self._running:
+                raise exceptions.OptionsError("osp_faults: " + "; ".join(error.problems)) from None
+            for problem in error.problems:
+                log.error("osp_faults: %s", problem)  # noqa: TRY400
+            raise SystemExit(1) from None  # mitmproxy would listen for a while before it ends
+
+    def running(self) -> None:
+        """From here on a wrong file is no reason to end."""
+        self._running = True
 
     # Commands
 

@@ -76,8 +76,6 @@ class FaultyStream(PacedStream):
                 self.forget_held()
             elif isinstance(event, ResponseProtocolError):
                 self.up = None
-            elif isinstance(event, RequestData) and (part := self.desk.lost.get(self.flow)) is not None:
-                part.add(event.data)
             yield from self.pass_on(super().handle_event(event))
         yield from self.let_go()
 

@@ -228,6 +228,8 @@ class GatewayStream(ObservedStream):
             self.keep(event.data)
             if tape := self.desk.tapes.get(self.flow):
                 tape.request.add(event.data)
+            if part := self.desk.lost.get(self.flow):
+                part.add(event.data)
             if not self.response_begun:
                 self.received.add(event.data)
             yield from self.send_up(self.forward.body.feed(event.data))
