@@ -46,6 +46,11 @@ class Shaper[T]:
         """Whether anything is held back, or the ending has yet to come."""
         return bool(self._waiting) or self._ends_at is not None
 
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing of what is yet to come will pass."""
+        return self._ends_at is not None
+
     def head(self, item: T, now: float) -> None:
         """The message's head."""
         self._begin(now)

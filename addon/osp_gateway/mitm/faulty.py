@@ -167,12 +167,16 @@ class FaultyStream(PacedStream):
             gate = self.desk.gates.get(source)
             if gate is None:
                 continue
-            if held is not None and held.octets > MAX_HELD_OCTETS:
+            if held is not None and (held.octets > MAX_HELD_OCTETS or (held.stopped and not self.shares(source))):
                 gate.close()
                 self.closed.add(source)
             elif source in self.closed:
                 gate.open()
                 self.closed.discard(source)
+
+    def shares(self, source: Connection) -> bool:
+        """Whether other requests are on the same connection: what can be thrown away need not stop them."""
+        return source is self.context.client and self.flow.request.is_http2
 
     # Ends
 
