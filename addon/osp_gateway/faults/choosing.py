@@ -61,7 +61,7 @@ class Faults:
         """
         seconds, happened = 0.0, []
         for number, rule in enumerate(self.rules.faults):
-            if isinstance(rule, r.ClockSkewFault) and self._concerns(number, rule, facts):
+            if isinstance(rule, r.ClockSkewFault) and self._is_hit(number, rule, facts) and self._is_left(number, rule):
                 seconds += rule.offset
                 happened.append(_happened(number, rule, f"the clock is off by {rule.offset:+g} s"))
         return seconds, tuple(happened)
@@ -77,14 +77,15 @@ class Faults:
         plan = Plan((), seed=f"{self.rules.seed}/request {self._requests}")
         for number, rule in enumerate(self.rules.faults):
             apply = _APPLY.get(type(rule))
-            if apply is None or not self._fits(number, rule, facts, now) or not self._concerns(number, rule, facts):
+            if apply is None or not self._fits(number, rule, facts, now) or not self._is_hit(number, rule, facts):
+                continue
+            if plan.answer is not None or not self._is_left(number, rule):
                 continue
             plan, text = apply(plan, rule, facts, self._states[number].random)
             happened = _happened(number, rule, text)
             plan = replace(plan, happened=(*plan.happened, happened))
             if plan.answer is not None:
                 plan.answer.reason = str(happened)
-                break
         return plan if plan.happened else None
 
     def _fits(self, number: int, rule: r.Rule, facts: Facts, now: float) -> bool:
@@ -95,16 +96,19 @@ class Faults:
             return facts.region != rule.region and bool(facts.bucket)
         return not isinstance(rule, r.ThrottleFault) or self._is_too_much(number, rule, facts, now)
 
-    def _concerns(self, number: int, rule: r.Rule, facts: Facts) -> bool:
-        """Whether a rule is for a request; each time that it could be is counted."""
+    def _is_hit(self, number: int, rule: r.Rule, facts: Facts) -> bool:
+        """Whether a request has its turn; all that match are counted, whatever other rules do to them."""
         if not matches(rule, facts):
             return False
         state = self._states[number]
         state.matched += 1
         if rule.nth and state.matched not in rule.nth:
             return False
-        if rule.probability < 1 and state.random.random() >= rule.probability:
-            return False
+        return rule.probability >= 1 or state.random.random() < rule.probability
+
+    def _is_left(self, number: int, rule: r.Rule) -> bool:
+        """Whether the fault may happen once more, which it does then."""
+        state = self._states[number]
         if rule.times is not None and state.happened >= rule.times:
             return False
         state.happened += 1

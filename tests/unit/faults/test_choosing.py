@@ -84,6 +84,14 @@ def test_a_rule_is_not_disturbed_by_the_others_before_it():
     assert [bool(alone.plan(GET, 0).answer) for _ in range(50)] == [bool(crowd.plan(GET, 0).answer) for _ in range(50)]
 
 
+def test_requests_that_another_rule_answers_are_counted_too():
+    chosen = faults(error(nth=1), {"type": "corrupt", "nth": 2})
+    plans = [chosen.plan(GET, 0.0) for _ in range(3)]
+    assert (plans[0].answer.code, plans[0].down.corrupt) == ("SlowDown", ())
+    assert (plans[1].answer, plans[1].down.corrupt) == (None, (0,))
+    assert plans[2] is None
+
+
 def test_without_rules_there_is_nothing():
     assert not faults()
     assert faults().plan(GET, 0.0) is None
