@@ -21,7 +21,12 @@ def test_its_example_can_be_used():
 
 
 def test_its_table_has_every_type_with_every_field():
-    found = {name: set(re.findall(r"`([a-z_]+)`", fields)) for names, fields in ROWS for name in _names(names)}
+    found = {
+        name: set(re.findall(r"`([a-z_]+)`", fields))
+        for names, fields in ROWS
+        for name in _names(names)
+        if name != "type"
+    }
     models = {get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(Fault)}
     assert found.keys() == models.keys() == TYPES
     for name, model in models.items():
