@@ -80,8 +80,8 @@ PLAIN: Final = Way()
 class Plan:
     """All that is done to a request: instead of the store's answer there is an `answer`, or the other parts.
 
-    `lost`: the store never sees it, and its client is told that it did. `unanswered`: the other way round. `seed` is
-    for what is random while it goes by.
+    `lost`: the store never sees it, and its client is told that it did. `unanswered`: the other way round. The answer's
+    Date is off by `skew` seconds. `seed` is for what is random while it goes by.
     """
 
     happened: tuple[Happened, ...]
@@ -91,4 +91,10 @@ class Plan:
     wrong_etag: bool = False
     lost: bool = False
     unanswered: bool = False
+    skew: float = 0.0
     seed: str = field(default="", repr=False)
+
+    @property
+    def without_store(self) -> bool:
+        """Whether what the client is told is not what a store has answered."""
+        return self.answer is not None or self.lost or self.unanswered

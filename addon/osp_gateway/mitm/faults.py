@@ -139,14 +139,14 @@ class FaultsAddon:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """The verdict has fallen."""
-        skew = self._skewed.get(flow)
-        if skew is not None and skew.happened:
+        if flow in self._desk.plans:
+            return
+        skew = self._skewed.pop(flow, None)
+        if skew is not None:
+            self._desk.plans[flow] = Plan(skew.happened, skew=skew.seconds)
             for one in skew.happened:
                 self._tell(flow, skew.facts, one)
-            self._skewed[flow] = replace(skew, happened=())
-            if flow.response is not None:
-                _shift_date(flow.response, skew.seconds)
-        if self._faults and flow not in self._desk.plans:
+        if self._faults:
             self._break(flow)
 
     def post_form(self, flow: http.HTTPFlow) -> None:
@@ -154,38 +154,21 @@ class FaultsAddon:
         self.requestheaders(flow)
 
     def request(self, flow: http.HTTPFlow) -> None:
-        """A lost part is complete. What is answered without the store has no other hook in which to change it."""
-        if (part := self._desk.lost.pop(flow, None)) is not None and flow.error is None:
+        """A part that is lost, or whose answer is, is complete. A recording is not asked about either."""
+        plan = self._desk.plans.get(flow)
+        if plan is None or flow.error is not None or flow.response is not None:
+            return
+        if (part := self._desk.lost.pop(flow, None)) is not None:
             flow.response = _stored(part.digest)
-        if flow.response is not None:
-            self._change_answer(flow, flow.response)
+        elif plan.unanswered and self._desk.library is not None:
+            flow.response = self._desk.refuse(flow, _not_told())
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """The store has answered."""
         plan = self._desk.plans.get(flow)
-        if flow.response is None:
-            return
-        if plan is not None and plan.unanswered and flow.response.status_code < 300:
+        if plan is not None and plan.unanswered and flow.response is not None and flow.response.status_code < 300:
             self._desk.adapted.discard(flow)
             self._desk.unfit.setdefault(flow, _not_told())
-            return
-        self._change_answer(flow, flow.response)
-
-    def _change_answer(self, flow: http.HTTPFlow, response: http.Response) -> None:
-        if (skew := self._skewed.get(flow)) is not None:
-            _shift_date(response, skew.seconds)
-        plan = self._desk.plans.get(flow)
-        if plan is not None and plan.answer is None:
-            self._change_head(flow, plan, response)
-
-    def _change_head(self, flow: http.HTTPFlow, plan: Plan, response: http.Response) -> None:
-        if plan.unanswered and response.status_code < 300:
-            flow.response = self._desk.refuse(flow, _not_told())
-            return
-        if plan.wrong_etag and "etag" in response.headers:
-            response.headers["etag"] = _other_etag(response.headers["etag"])
-        if plan.down.closing and not flow.request.is_http2:
-            response.headers["connection"] = "close"
 
     def _break(self, flow: http.HTTPFlow) -> None:
         outcome = self._desk.outcomes.get(flow)
@@ -196,7 +179,8 @@ class FaultsAddon:
         plan = self._faults.plan(facts, time.monotonic())
         if plan is None:
             return
-        self._desk.plans[flow] = plan
+        before = self._desk.plans.get(flow)
+        self._desk.plans[flow] = replace(plan, skew=before.skew) if before is not None else plan
         if plan.lost:
             self._desk.lost[flow] = body_of(head, 0, "md5")
         if plan.answer is not None:
@@ -241,11 +225,6 @@ def _claimed(head: RequestHead, domains: tuple[str, ...]) -> Facts | None:
     return Facts(operation.name, resource.bucket, resource.key, found[0].access_key if found else "")
 
 
-def _shift_date(response: http.Response, seconds: float) -> None:
-    """A client that corrects its clock does so by this."""
-    response.headers["date"] = formatdate(time.time() + seconds, usegmt=True)
-
-
 def _stored(md5: str) -> http.Response:
     """What a store says of a part that it has stored."""
     headers = {"ETag": f'"{md5}"', "Content-Length": "0", "Date": formatdate(usegmt=True)}
@@ -258,14 +237,6 @@ def _not_told() -> S3Error:
         "We encountered an internal error. Please try again.",
         reason="the part is stored, its client told that it is not: a fault",
     )
-
-
-def _other_etag(etag: str) -> str:
-    """Of the same form: its hexadecimal digits are others."""
-    return etag.translate(_OTHER_DIGITS)
-
-
-_OTHER_DIGITS: Final = str.maketrans("0123456789abcdefABCDEF", "123456789abcdef0BCDEFA")
 
 
 def _parsed(words: Sequence[str]) -> Mapping[str, Any]:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from email.utils import formatdate
 from typing import Any, Final
 
 from mitmproxy.connection import Connection
@@ -46,6 +48,7 @@ _HEADS: Final = (RequestHeaders, ResponseHeaders)
 _DATA: Final = (RequestData, ResponseData)
 _ENDS: Final = (RequestEndOfMessage, ResponseEndOfMessage)
 _FAILURES: Final = (RequestProtocolError, ResponseProtocolError)
+_OTHER_DIGITS: Final = str.maketrans("0123456789abcdefABCDEF", "123456789abcdef0BCDEFA")
 Commands = Generator[commands.Command, Any, None]
 Held = Shaper[commands.Command]
 
@@ -103,6 +106,7 @@ class FaultyStream(PacedStream):
         """A command, now or, out of `let_go`, later."""
         if isinstance(command, SendHttp):
             held = self.shaper_towards(command.connection)
+            command = self.changed(command)
             if held is None or isinstance(command.event, _FAILURES) or _is_interim(command.event):
                 if isinstance(command.event, _FAILURES):
                     self.forget_held(command.connection)
@@ -113,6 +117,24 @@ class FaultyStream(PacedStream):
             self.down.last(command, time.monotonic())
         else:
             yield command
+
+    def changed(self, command: SendHttp) -> SendHttp:
+        """An answer's head as the client is to have it. What people see on the flow, and what is recorded, is true."""
+        plan, event = self.planned, command.event
+        if plan is None or not isinstance(event, ResponseHeaders) or _is_interim(event):
+            return command
+        changes = {}
+        if plan.wrong_etag and "etag" in event.response.headers:
+            changes["etag"] = _other_etag(event.response.headers["etag"])
+        if plan.down.closing and not self.flow.request.is_http2:
+            changes["connection"] = "close"
+        if plan.skew:
+            changes["date"] = formatdate(time.time() + plan.skew, usegmt=True)
+        if not changes:
+            return command
+        response = event.response.copy()
+        response.headers.update(changes)
+        return SendHttp(replace(event, response=response), command.connection)
 
     def _ends_the_client(self, command: commands.Command) -> bool:
         """Whether it has to wait for what the client has yet to get."""
@@ -198,6 +220,11 @@ class FaultyStream(PacedStream):
             self.down = None
         if connection is None or connection is not self.context.client:
             self.up = None
+
+
+def _other_etag(etag: str) -> str:
+    """Of the same form: its hexadecimal digits are others."""
+    return etag.translate(_OTHER_DIGITS)
 
 
 def _hold(held: Held, command: SendHttp, now: float) -> None:

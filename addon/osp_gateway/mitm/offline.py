@@ -72,8 +72,12 @@ class OfflineAddon:
         library = self._desk.library
         if library is None or tape is None or flow.response is not None or not isinstance(outcome, Forward):
             return
+        plan = self._desk.plans.get(flow)
+        if plan is not None and plan.without_store:
+            return
         try:
-            if answer_offline(flow, outcome.verdict, tape, library):
+            cut = plan is not None and plan.down.ending is not None
+            if answer_offline(flow, outcome.verdict, tape, library, keep=cut):
                 flow.comment += ", answered from the recording"
             elif self._extra == "kill":
                 flow.kill()
@@ -101,8 +105,10 @@ def load_library(files: Sequence[Path], *, reuse: bool) -> Library:
     return Library(exchanges, reuse=reuse)
 
 
-def answer_offline(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, library: Library) -> bool:
+def answer_offline(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, library: Library, *, keep: bool = False) -> bool:
     """Give a request, whose body is complete, the answer that was recorded. Returns whether there is one.
+
+    With `keep` it is not used up: it will be cut off by a fault, which happened when it was recorded as well.
 
     Raises:
         S3Error: ServiceUnavailable (503) where the recording has no more than the digest of the answer's body.
@@ -116,7 +122,7 @@ def answer_offline(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, library: L
         fields,
         tape.request.payload(),
     )
-    answer = library.answer(key)
+    answer = library.answer(key, keep=keep)
     if answer is None:
         return False
     flow.response = _response(answer, tape.head.method)

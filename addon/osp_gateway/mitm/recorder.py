@@ -53,8 +53,11 @@ class RecorderAddon:
             self._desk.tapes[flow] = self._recorder.tape(self._desk.head(flow))
 
     def response(self, flow: http.HTTPFlow) -> None:
-        """An exchange has come to its end."""
+        """An exchange has come to its end. What somebody made up to break a program is none of the store's."""
         outcome, tape = self._desk.outcomes.get(flow), self._desk.tapes.pop(flow, None)
+        plan = self._desk.plans.get(flow)
+        if plan is not None and plan.without_store:
+            return
         if self._recorder is not None and outcome is not None and tape is not None:
             self._recorder.write(flow, outcome.verdict, tape)
 

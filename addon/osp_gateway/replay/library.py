@@ -71,12 +71,14 @@ class Library:
     def __len__(self) -> int:
         return sum(len(answers) for answers in self._answers.values())
 
-    def answer(self, key: Hashable) -> Answer | None:
+    def answer(self, key: Hashable, *, keep: bool = False) -> Answer | None:
         """The next answer to a request (see `matching`); None where there is none, or none any more.
+
+        With `keep`, the next request gets the same.
 
         One whose body was not recorded cannot be given, and is not used up: clients that try again are told the same.
         """
         answers = self._answers.get(key)
         if not answers:
             return None
-        return answers[0] if self._reuse or answers[0].payload.content is None else answers.popleft()
+        return answers[0] if keep or self._reuse or answers[0].payload.content is None else answers.popleft()
