@@ -100,6 +100,10 @@ class OspAddon:
         """The configuration in use."""
         return self._settings
 
+    def use(self, settings: Settings) -> None:
+        """Another configuration, from the next request on. Raises `ConfigError` where its files cannot be used."""
+        self._use(settings)
+
     def find_out_anew(self) -> None:
         """Forget all that is cached. Requests under way end as they began."""
         if self._settings is not None:

@@ -6,6 +6,7 @@ What mitmproxy itself compares, signatures, dates and addresses among it, differ
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 FORWARD: Final = "forward"
 """mitmproxy's word for what is done with requests that have no recorded answer."""
+AT_ONCE: Final = "400"
+"""They get an error that no client tries again after."""
+MAX_UNMATCHED: Final = 1000
 _OPTIONS: Final = frozenset({"server_replay", "server_replay_extra", "server_replay_reuse"})
 _OF_THE_CONNECTION: Final = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
 
@@ -37,7 +41,13 @@ class OfflineAddon:
         """`library` is used where mitmproxy's options say nothing; `extra` is `server_replay_extra`."""
         self._desk = desk
         self._extra = extra
+        self.unmatched: deque[Verdict] = deque(maxlen=MAX_UNMATCHED)
+        """The requests that had no recorded answer, and did not go on to a store."""
         desk.library = library
+
+    def use(self, library: Library | None, extra: str = FORWARD) -> None:
+        """From the next request on; see the constructor."""
+        self._desk.library, self._extra = library, extra
 
     def configure(self, updated: set[str]) -> None:
         """Take over what mitmproxy's own addon would replay."""
@@ -79,10 +89,14 @@ class OfflineAddon:
             cut = plan is not None and plan.down.ending is not None
             if answer_offline(flow, outcome.verdict, tape, library, keep=cut):
                 flow.comment += ", answered from the recording"
-            elif self._extra == "kill":
+                return
+            if self._extra == FORWARD:
+                return
+            self.unmatched.append(outcome.verdict)
+            if self._extra == "kill":
                 flow.kill()
-            elif self._extra != FORWARD:
-                raise not_recorded(outcome.verdict)
+            else:
+                raise not_recorded(outcome.verdict, at_once=self._extra == AT_ONCE)
         except S3Error as error:
             flow.response = self._desk.refuse(flow, error)
 
@@ -130,13 +144,13 @@ def answer_offline(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, library: L
     return True
 
 
-def not_recorded(verdict: Verdict) -> S3Error:
-    """What is said of a request that has no answer."""
-    return S3Error(
-        "ServiceUnavailable",
-        "There is no recorded answer to this request.",
-        reason=f"offline: no recorded answer, or none any more, to this {verdict.operation}",
-    )
+def not_recorded(verdict: Verdict, *, at_once: bool = False) -> S3Error:
+    """What is said of a request that has no answer; `at_once`: an error that no client tries again after."""
+    reason = f"offline: no recorded answer, or none any more, to this {verdict.operation}"
+    message = "There is no recorded answer to this request."
+    if at_once:
+        return S3Error("NotRecorded", message, reason=reason, status=400)
+    return S3Error("ServiceUnavailable", message, reason=reason)
 
 
 def _response(answer: Answer, method: str) -> http.Response:

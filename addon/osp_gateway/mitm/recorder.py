@@ -18,6 +18,10 @@ class RecorderAddon:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._recorder: Recorder | None = None
+        self.skips_replayed = False
+        """Whether what is answered from a recording is left out."""
+        self.written = 0
+        """Exchanges in the present file."""
 
     def load(self, loader: Loader) -> None:
         """Declare our options."""
@@ -41,6 +45,7 @@ class RecorderAddon:
         if ctx.options.osp_record_body < 0:
             raise exceptions.OptionsError("osp_record_body: expected a number of KiB, 0 or more")
         self.done()
+        self.written = 0
         file = ctx.options.osp_record
         try:
             self._recorder = Recorder(Path(file).expanduser(), ctx.options.osp_record_body * 1024) if file else None
@@ -56,10 +61,10 @@ class RecorderAddon:
         """An exchange has come to its end. What somebody made up to break a program is none of the store's."""
         outcome, tape = self._desk.outcomes.get(flow), self._desk.tapes.pop(flow, None)
         plan = self._desk.plans.get(flow)
-        if plan is not None and plan.without_store:
+        if (plan is not None and plan.without_store) or (self.skips_replayed and flow.is_replay == "response"):
             return
         if self._recorder is not None and outcome is not None and tape is not None:
-            self._recorder.write(flow, outcome.verdict, tape)
+            self.written += self._recorder.write(flow, outcome.verdict, tape)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """What was broken off is not recorded."""

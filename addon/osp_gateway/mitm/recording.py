@@ -99,8 +99,8 @@ class Recorder:
         """A tape for a request whose head has come."""
         return Tape(head, self.limit)
 
-    def write(self, flow: http.HTTPFlow, verdict: Verdict, tape: Tape) -> None:
-        """Record an exchange that has come to its end.
+    def write(self, flow: http.HTTPFlow, verdict: Verdict, tape: Tape) -> bool:
+        """Record an exchange that has come to its end; whether it is one that can be.
 
         Args:
             flow: with its response.
@@ -108,9 +108,10 @@ class Recorder:
             tape: what went by.
         """
         if verdict.operation in NOT_RECORDED or verdict.operation == "-" or flow.response is None:
-            return
+            return False
         self._writer.add(_recorded(flow, verdict, tape, self._salt))
         self._file.flush()
+        return True
 
     def close(self) -> None:
         """The end."""

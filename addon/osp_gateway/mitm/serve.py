@@ -56,8 +56,14 @@ def serve_recording(settings: Settings, library: Library) -> None:
     asyncio.run(_serve(settings, gateway_addons(settings, library=library, extra=UNAVAILABLE), {}))
 
 
-async def _serve(settings: Settings, addons: Sequence[Any], options_of_ours: Mapping[str, str]) -> None:
-    _log_to_stderr()
+def engine(addons: Sequence[Any], modes: Sequence[str], options_of_ours: Mapping[str, str]) -> Master:
+    """An engine that is yet to be run.
+
+    Args:
+        addons: those of `gateway_addons`, and more.
+        modes: mitmproxy's reverse modes, one for each listener.
+        options_of_ours: values of options that the addons declare.
+    """
     master = Master(options.Options())
     master.addons.add(
         core.Core(),
@@ -68,13 +74,19 @@ async def _serve(settings: Settings, addons: Sequence[Any], options_of_ours: Map
         errorcheck.ErrorCheck(),
     )
     master.options.update(
-        mode=[_mode(settings, listener.port) for listener in settings.listeners],
+        mode=list(modes),
         keep_host_header=True,
         connection_strategy="lazy",
         osp_preview=0,
         osp_redact=False,  # no flow is shown or kept
         **options_of_ours,
     )
+    return master
+
+
+async def _serve(settings: Settings, addons: Sequence[Any], options_of_ours: Mapping[str, str]) -> None:
+    log_to_stderr()
+    master = engine(addons, [_mode(settings, listener.port) for listener in settings.listeners], options_of_ours)
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):  # until the addon is running and takes them over
             asyncio.get_running_loop().add_signal_handler(number, master.shutdown)
@@ -86,7 +98,7 @@ def _mode(settings: Settings, port: int) -> str:
     return f"reverse:{NO_TARGET}@{host}{port}"
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """Our own lines and mitmproxy's warnings, one a line, with the time."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
