@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, settings
 from support.processes import GatewayProcess, Store, config_for, gateway, rclone_server
 from support.s3 import client
 
+pytest_plugins = ["pytester"]
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
 

@@ -71,35 +71,29 @@ class Session:
         if isinstance(configuration, str | Path):
             first: dict[str, Any] = {"file": str(configuration)}
         else:
-            first = {"written": self._written({}) if configuration is None else dict(configuration)}
+            first = {"written": self._written() if configuration is None else dict(configuration)}
         self.process = GatewayProcess(first, folder / "gateway.log")
         self.access_key = str(self.process.known.get("access_key", ""))
         self.secret_key = str(self.process.known.get("secret_key", ""))
 
-    def _written(self, backends: Mapping[str, Any]) -> dict[str, Any]:
+    def _written(self) -> dict[str, Any]:
         assert self.store is not None
         return {
-            "cos_map": dict(backends) or self.store.no_backends(self._buckets),
+            "cos_map": self.store.backends(self._buckets),
             "hmac_keystore": [{"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}],
             "allow_all": True,
         }
 
-    def begin(self, *, live: bool) -> None:
-        """A new test; `live`: it needs a store.
-
-        Raises:
-            TestingError: there is none.
-        """
-        if live:
-            self.go_live()
-        elif self.store is not None:
-            self.process.ask("configure", written=self._written({}))
+    def begin(self) -> None:
+        """A new test: with empty buckets, where they are ours."""
+        if self.store is not None:
+            self.process.ask("configure", written=self._written())
         self.process.ask("begin")
 
-    def go_live(self) -> None:
-        """See to it that there is a store, with empty buckets where they are ours."""
-        if self.store is not None:
-            self.process.ask("configure", written=self._written(self.store.backends(self._buckets)))
+    @property
+    def problem(self) -> str:
+        """Why there was no store, where one was needed; empty where all is well."""
+        return str(self.store.problem or "") if self.store is not None else ""
 
     def stop(self) -> None:
         """End everything."""
@@ -179,7 +173,6 @@ class S3Recording:
         self._folder = folder
         self._mode = mode
         self._draft = session.folder / f"recording-{os.getpid()}.osp"
-        self._live = False
         self.plan = plan
         self._use(plan)
 
@@ -211,9 +204,6 @@ class S3Recording:
     def _use(self, plan: Plan) -> None:
         self.plan = plan
         process = self._session.process
-        if plan.records and not self._live:
-            self._live = True
-            self._session.go_live()
         process.ask("record", file=str(self._draft) if plan.records else None)
         if plan.replays:
             file = str(plan.file) if plan.file.is_file() else None

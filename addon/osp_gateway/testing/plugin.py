@@ -84,7 +84,7 @@ def s3_gateway(request: pytest.FixtureRequest, _s3_session: Session) -> S3Gatewa
     node = cast("pytest.Item", request.node)
     node.stash[_SESSION] = _s3_session
     node.stash[_LOG_BEGINS] = _s3_session.process.size()
-    _s3_session.begin(live="s3_recording" not in request.fixturenames)
+    _s3_session.begin()
     return S3Gateway(_s3_session)
 
 
@@ -111,17 +111,22 @@ def s3_faults(s3_gateway: S3Gateway) -> Iterator[S3Faults]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """A test whose requests were not recorded has failed, whatever its code made of their errors."""
+    """A test whose requests were not recorded, or had no store, has failed, whatever its code made of their errors."""
     try:
         result = yield
     except Exception as error:
-        if text := _unmatched(item):
+        if text := _problem(item):
             error.add_note(text)
         raise
-    if text := _unmatched(item):
+    if text := _problem(item):
         pytest.fail(text, pytrace=False)
     item.stash[_PASSED] = True
     return result
+
+
+def _problem(item: pytest.Item) -> str:
+    session = item.stash.get(_SESSION, None)
+    return (session.problem if session is not None else "") or _unmatched(item)
 
 
 def _unmatched(item: pytest.Item) -> str:
