@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from support.raw import ask
 from support.replays import error_of, everyday, keys, recording, replay, through
 from support.s3 import client
 from support.serving import HERE
+from support.sessions import Place, aws_cli, rclone
 
 BACKEND = keys(BACKEND_KEY, BACKEND_SECRET)
 MIB = 1024 * 1024
@@ -65,39 +65,19 @@ def of_boto3(store, tmp_path_factory) -> Session:
     return Session(folder / "session.osp", seen)
 
 
-def aws(url: str, *arguments: object) -> str:
-    """Run the aws CLI."""
-    env = {**os.environ, **keys(), "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1"}
-    command = [str(BIN / "aws"), "--endpoint-url", url, *map(str, arguments)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def of_aws(store, tmp_path_factory) -> Session:
     """What people type, recorded by `osp record`: one upload in parts, a folder, its listing, and its end."""
     folder = tmp_path_factory.mktemp("aws")
-    (folder / "folder").mkdir()
-    for number in range(3):
-        (folder / "folder" / f"{number}.txt").write_text(str(number))
-    (folder / "large").write_bytes(os.urandom(10 * MIB))
     (folder / "server.py").write_text(config_for(store, extra=HERE), encoding="utf-8")
     file = folder / "session.osp"
     running = Running([str(BIN / "osp"), "record", str(folder / "server.py"), "-o", str(file)], folder / "log")
     try:
         port = running.wait_for(r"reverse proxy to [^\n]* listening at [^\s]*?:(\d+)\.?\s")[0][1]
-        url, there = f"http://127.0.0.1:{port}", "s3://demo/aws-recorded"
-        aws(url, "s3", "cp", folder / "large", f"{there}/large")
-        aws(url, "s3", "sync", folder / "folder", f"{there}/folder")
-        listed = aws(url, "s3", "ls", f"{there}/", "--recursive")
-        aws(url, "s3", "cp", f"{there}/large", folder / "back")
-        aws(url, "s3", "rm", f"{there}/", "--recursive")
+        listed = aws_cli(Place(f"http://127.0.0.1:{port}"), folder)
     finally:
         assert running.stop() == 0
-    assert (folder / "back").read_bytes() == (folder / "large").read_bytes()
-    assert listed.count("aws-recorded/") == 4
-    return Session(file)
+    return Session(file, listed)
 
 
 HOW = pytest.mark.parametrize("more", [(), ("--concurrent",)], ids=["in-order", "concurrent"])
@@ -112,25 +92,13 @@ def test_a_session_of_boto3_is_green_before_gateway_and_store_twice_in_a_row(of_
 @HOW
 def test_a_session_of_the_aws_cli_is_green_before_gateway_and_store_twice_in_a_row(of_aws, osp, store, more):
     assert len(of_aws.exchanges) >= 14
+    assert of_aws.seen == [f"aws-recorded/{name}" for name in ("folder/0.txt", "folder/1.txt", "folder/2.txt", "large")]
     assert of_aws.is_green(osp, store, *more)
 
 
 def test_a_session_of_rclone_is_green_before_gateway_and_store_twice_in_a_row(store, osp, tmp_path):
-    (tmp_path / "folder").mkdir()
-    for number in range(3):
-        (tmp_path / "folder" / f"{number}.txt").write_text(str(number))
     with recording(tmp_path, store) as running:
-        remote = (
-            f":s3,provider=Other,endpoint='{running.url}',access_key_id={CLIENT_KEY},secret_access_key={CLIENT_SECRET}"
-        )
-        for command in (
-            ["copy", str(tmp_path / "folder"), f"{remote}:demo/rclone-recorded"],
-            ["check", str(tmp_path / "folder"), f"{remote}:demo/rclone-recorded"],
-            ["delete", f"{remote}:demo/rclone-recorded"],
-        ):
-            config = ["--config", str(tmp_path / "rclone.conf"), "--s3-no-check-bucket", "--retries", "1"]
-            done = subprocess.run([str(BIN / "rclone"), *command, *config], capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
+        assert rclone(Place(running.url), tmp_path) == ["0.txt", "1.txt", "2.txt"]
     session = Session(tmp_path / "session.osp")
     assert sum(exchange.operation == "PutObject" for exchange in session.exchanges) == 3
     assert session.is_green(osp, store)

@@ -45,6 +45,8 @@ ALWAYS_OTHER: Final = frozenset(
     {"HostId", "RequestId", "Resource", "LastModified", "CreationDate", "Initiated", "Date", "Expiration"}
 )
 """Elements whose text is of the moment, or of the place where a request was answered."""
+DIAGNOSTIC: Final = frozenset({"HostId", "RequestId", "Resource"})
+"""What an error may say or not, for those who run the store."""
 UNORDERED: Final = frozenset({"Deleted", "Error", "Tag", "Upload", "Grant", "Rule", "CORSRule", "Bucket"})
 """Elements whose order says nothing."""
 
@@ -60,13 +62,18 @@ class ToleranceError(Exception):
 class Rule(Model):
     """What is not looked at. `headers` and `elements` are names or globs, `values` the texts of elements that may be
     anything, `unordered` elements whose order may be another; `operations` are globs of the operations it is about.
+    `statuses` and `documents` are lists of statuses, or names of documents, that are as good as each other. Where
+    `when` has statuses, it is about recorded answers with one of these.
     """
 
     operations: tuple[str, ...] = ("*",)
+    when: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     elements: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     unordered: tuple[str, ...] = ()
+    statuses: tuple[tuple[int, ...], ...] = ()
+    documents: tuple[tuple[str, ...], ...] = ()
     messages: bool = False
     skip: bool = False
 
@@ -78,12 +85,19 @@ class Rule(Model):
 class Tolerance(Model):
     """Rules, in any order.
 
-    `ignore` is a list of tables, each with any of `operations`, `headers`, `elements` (not looked at, nor missed),
-    `values` (must be there, with any text), `unordered`, `messages` (true: an error's message may be another) and
-    `skip` (true: the request is not sent again).
+    `ignore` is a list of tables, each with any of `operations`, `when` (recorded statuses), `headers`, `elements` (not
+    looked at, nor missed), `values` (must be there, with any text), `unordered`, `statuses` and `documents` (lists of
+    what is as good as each other), `messages` (true: an error's message may be another) and `skip` (true: the request
+    is not sent again).
     """
 
     ignore: tuple[Rule, ...] = ()
+
+    def about(self, status: int) -> Tolerance:
+        """The rules for answers that were recorded with a status."""
+        if not any(rule.when for rule in self.ignore):
+            return self
+        return Tolerance(ignore=tuple(rule for rule in self.ignore if not rule.when or status in rule.when))
 
     def skips(self, operation: str) -> bool:
         """Whether requests of an operation are left out."""
@@ -95,12 +109,24 @@ class Tolerance(Model):
 
     def ignores(self, operation: str, element: str) -> bool:
         """Whether an element is not looked at."""
-        return element in SECRETS or self._lists(operation, "elements", element)
+        message = element == "Message" and any(r.messages and r.concerns(operation) for r in self.ignore)
+        return element in SECRETS or message or self._lists(operation, "elements", element)
 
     def any_text(self, operation: str, element: str) -> bool:
         """Whether an element's text may be anything."""
-        message = element == "Message" and any(r.messages and r.concerns(operation) for r in self.ignore)
-        return element in ALWAYS_OTHER or message or self._lists(operation, "values", element)
+        return element in ALWAYS_OTHER or self._lists(operation, "values", element)
+
+    def same_status(self, operation: str, one: int, other: int) -> bool:
+        """Whether a status is as good as another."""
+        return one == other or any(
+            one in group and other in group for r in self.ignore if r.concerns(operation) for group in r.statuses
+        )
+
+    def same_document(self, operation: str, one: str, other: str) -> bool:
+        """Whether a document's name is as good as another."""
+        return one == other or any(
+            one in group and other in group for r in self.ignore if r.concerns(operation) for group in r.documents
+        )
 
     def unordered(self, operation: str, element: str) -> bool:
         """Whether the order of these elements says nothing."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+from urllib.parse import unquote_plus
 from xml.etree.ElementTree import ParseError
 
 from defusedxml.common import DefusedXmlException
@@ -46,11 +47,28 @@ class Element:
 
 
 def parse(content: bytes) -> Element | None:
-    """The tree of a document; None where it is none, or one that nobody should read."""
+    """The tree of a document; None where it is none, or one that nobody should read.
+
+    In a listing whose `EncodingType` is `url`, keys and the like are decoded: stores differ in what they encode.
+    """
     try:
-        return _element(fromstring(content))
+        tree = _element(fromstring(content))
     except (ParseError, DefusedXmlException, ValueError):
         return None
+    encoded = tree.child("EncodingType")
+    return _decoded(tree) if encoded is not None and encoded.text == "url" else tree
+
+
+def _decoded(element: Element) -> Element:
+    if element.children:
+        return replace(element, children=tuple(_decoded(child) for child in element.children))
+    return replace(element, text=unquote_plus(element.text)) if element.name in _URL_ENCODED else element
+
+
+_URL_ENCODED: Final = frozenset(
+    {"Delimiter", "Key", "KeyMarker", "Marker", "NextKeyMarker", "NextMarker", "Prefix", "StartAfter"}
+)
+"""See `EncodingType` of ListObjectsV2, ListObjectVersions and ListMultipartUploads."""
 
 
 def without_secrets(document: bytes) -> bytes:
@@ -61,11 +79,12 @@ def without_secrets(document: bytes) -> bytes:
 def leaves(payload: Payload) -> Iterator[tuple[str, str]]:
     """The path and text of each element without children, in the document's order.
 
-    In the path, entries that have a key or a part number are told apart by it: `ListBucketResult/Contents[a.txt]/ETag`.
+    In the path, which does not name the document itself, entries that have a key or a part number are told apart by it:
+    `/Contents[a.txt]/ETag`.
     """
     tree = parse(payload.content or b"")
     if tree is not None:
-        yield from _leaves(tree, tree.name)
+        yield from _leaves(tree, "")
 
 
 def _leaves(element: Element, path: str) -> Iterator[tuple[str, str]]:

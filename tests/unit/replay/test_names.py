@@ -137,3 +137,12 @@ def test_elements_that_hold_names(element):
 @pytest.mark.parametrize("element", ["Key", "ChecksumAlgorithm", "ChecksumType", "Size"])
 def test_elements_that_hold_none(element):
     assert not is_name(element)
+
+
+def test_names_are_learned_whatever_the_document_is_called():
+    names = Names()
+    names.learn_from(
+        document("<InitiateMultipartUpload><UploadId>old</UploadId></InitiateMultipartUpload>"),
+        document("<InitiateMultipartUploadResult><UploadId>new</UploadId></InitiateMultipartUploadResult>"),
+    )
+    assert names.current("old") == "new"
