@@ -22,6 +22,7 @@ from support.processes import (
 )
 from support.replays import error_of, everyday, recording, through
 from support.s3 import client
+from support.sessions import SESSIONS, Place
 
 SERVING = r"reverse proxy to [^\n]* listening at [^\s]*?:(\d+)\.?\s"
 
@@ -75,6 +76,15 @@ def test_the_same_calls_see_the_same_offline(recorded, tmp_path, way):
     }
     with ways[way]() as url:
         assert everyday(offline(url), "offline/") == seen
+
+
+@pytest.mark.parametrize("session", ["boto3", "aws", "rclone"])
+def test_the_same_suite_of_calls_passes_online_and_offline(store, tmp_path, session):
+    """With everything in it: what a client sees through the gateway, and what it sees of the recording."""
+    with recording(tmp_path, store, osp_record_body="16384") as running:
+        online = SESSIONS[session](Place(running.url), tmp_path)
+    with served(tmp_path / "session.osp", tmp_path) as url:
+        assert SESSIONS[session](Place(url), tmp_path) == online
 
 
 def test_several_answers_to_the_same_request_come_in_their_order_and_then_no_more(recorded, tmp_path):

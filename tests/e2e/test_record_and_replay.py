@@ -27,6 +27,7 @@ from support.processes import (
     gateway,
 )
 from support.raw import ask
+from support.raw_s3 import presigned_target, send
 from support.replays import error_of, everyday, keys, recording, replay, through
 from support.s3 import client
 from support.serving import HERE
@@ -237,6 +238,32 @@ def test_chunked_uploads_are_chunked_and_signed_again(store, osp, tmp_path, kept
         assert done.is_green(9), done.said
 
 
+def as_har(file: Path, folder: Path) -> Path:
+    """A flow file as HAR, by mitmdump."""
+    har = folder / "session.har"
+    options = ["--set", f"hardump={har}", "--set", f"confdir={folder}"]
+    subprocess.run([str(BIN / "mitmdump"), "-n", "-r", str(file), *options], check=True)
+    return har
+
+
+def test_a_recording_that_went_through_har_is_as_good(store, osp, tmp_path):
+    with recording(
+        tmp_path, store, validator="def validator(token, bucket, request):\n    return token != ''"
+    ) as running:
+        s3 = through(running)
+        s3.put_object(Bucket="demo", Key="har/a key", Body=b"body", Metadata={"colour": "blue"})
+        s3.get_object(Bucket="demo", Key="har/a key")["Body"].read()
+        link = presigned_target("GET", running.url, "/demo/har/a%20key")
+        assert send("GET", running.url, link).body == b"body"
+        s3.delete_object(Bucket="demo", Key="har/a key")
+    before = Session(tmp_path / "session.osp")
+    after = Session(as_har(before.file, tmp_path))
+    for one, other in zip(before.exchanges, after.exchanges, strict=True):
+        assert (one.operation, one.identity, one.request.signed) == (other.operation, CLIENT_KEY, True)
+        assert one.request.payload == other.request.payload
+    assert after.is_green(osp, store)
+
+
 @pytest.mark.parametrize("kind", ["flows", "har"])
 def test_flows_that_mitmdump_has_saved_and_har_files_are_replayed_too(store, osp, tmp_path, kind):
     with gateway(tmp_path / "plain", config_for(store)) as running:
@@ -247,9 +274,7 @@ def test_flows_that_mitmdump_has_saved_and_har_files_are_replayed_too(store, osp
         s3.delete_object(Bucket="demo", Key="saved/a key")
     file = running.flow_file
     if kind == "har":
-        file = tmp_path / "session.har"
-        options = ["--set", f"hardump={file}", "--set", f"confdir={tmp_path}"]
-        subprocess.run([str(BIN / "mitmdump"), "-n", "-r", str(running.flow_file), *options], check=True)
+        file = as_har(running.flow_file, tmp_path)
     session = Session(file)
     assert [exchange.operation for exchange in session.exchanges] == [
         "PutObject",

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from mitmproxy import exceptions, http
 from mitmproxy.connection import Client, Server
@@ -56,6 +56,8 @@ RECORDED: Final = (
     "x-amz-*",
 )
 """Headers of a request that are recorded: those that S3 or its SDKs know. Others may hold anything, secrets too."""
+SIGNED_BY: Final = "x-osp-signed-by"
+"""A header of recorded requests, which is not sent again."""
 _SECRET: Final = frozenset(
     {
         "x-amz-content-sha256",
@@ -160,6 +162,7 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
         answer_body = Payload.of(without_secrets(answer_body.content))
     query = plain_query(head)
     presigned = "x-amz-signature=" in head.query.lower()
+    signed = "authorization" in head.fields or presigned
     copy = http.HTTPFlow(_client(flow), Server(address=None))
     copy.request = http.Request(
         host="osp.invalid",
@@ -169,7 +172,7 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
         authority=b"",
         path=(head.path + ("?" + encoding.join_query(query) if query else "")).encode("latin-1"),
         http_version=b"HTTP/1.1",
-        headers=_headers((pair for pair in head.headers if is_recorded(pair[0])), salt),
+        headers=_headers([*_signer(verdict, signed), *(p for p in head.headers if is_recorded(p[0]))], salt),
         content=request_body.content or b"",
         trailers=None,
         timestamp_start=flow.request.timestamp_start,
@@ -194,13 +197,18 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
         "key": encoding.encode(verdict.key.encode(), "/"),
         "query": [list(pair) for pair in query],
         "mode": mode if not _is_hash(mode) else "",
-        "signed": "authorization" in head.fields or presigned,
+        "signed": signed,
         "expires": _expires(head) if presigned else 0,
         "request": _written(request_body),
         "response": _written(answer_body),
     }
     copy.comment = f"{verdict.operation} {verdict.bucket}/{verdict.key}".rstrip("/")
     return copy
+
+
+def _signer(verdict: Verdict, signed: bool) -> list[Header]:
+    """Who signed: in formats that have no room for metadata, such as HAR, it is all that is left of them."""
+    return [(SIGNED_BY, quote(verdict.who, safe=""))] if signed else []
 
 
 def _as_written(flow: http.HTTPFlow, written: Mapping[str, Any]) -> Exchange:
@@ -249,14 +257,16 @@ def _as_found(flow: http.HTTPFlow) -> Exchange:
         payload=tape.request.payload(),
         mode=mode if not _is_hash(mode) else "",
         expires=_expires(head) if presigned else None,
-        signed=presigned or "authorization" in head.fields,
+        signed=presigned or "authorization" in head.fields or SIGNED_BY in head.fields,
     )
     answer = Answer(response.status_code, _fields(response.headers), Payload.of(response.raw_content or b""))
     return Exchange(operation.name, _access_key(head), recorded, answer, *_times(flow))
 
 
 def _access_key(head: RequestHead) -> str:
-    """Who signed, as they say."""
+    """Who signed, as they say, or as it was recorded."""
+    if recorded := head.get(SIGNED_BY):
+        return unquote(recorded)
     credential = dict(encoding.parse_query(head.query)).get("X-Amz-Credential", "")
     if not credential:
         found = _CREDENTIAL(head.get("authorization") or "")
