@@ -10,6 +10,7 @@ from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from osp_gateway.backends.confined import ConfinedAnswer, ConfinedNames, mapped_headers
+from osp_gateway.backends.refusals import STATUSES, QuoteMask
 from osp_gateway.backends.responses import OBJECT_OPERATIONS, DeleteResultCompleter, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
 from osp_gateway.gateway import Gateway
@@ -28,7 +29,7 @@ CONNECTION_HEADERS: Final = frozenset(
 CONNECTION_HEADERS_H2: Final = CONNECTION_HEADERS | {b"transfer-encoding"}
 
 Fields = tuple[tuple[bytes, bytes], ...]
-Rewriter = XmlNameRewriter | ConfinedAnswer | DeleteResultCompleter
+Rewriter = XmlNameRewriter | ConfinedAnswer | DeleteResultCompleter | QuoteMask
 
 
 def arrival_of(
@@ -183,11 +184,21 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Ta
         rewriters.append(DeleteResultCompleter(forward.entries))
     if rewriters:
         kept = _with_unknown_length(kept, flow)
+    if response.status_code in STATUSES and _has_body(flow, response):
+        rewriters.insert(0, QuoteMask(lambda: _told_of_refusal(forward)))
     if kept != fields:
         # A response of the flow's own: the connection to the backend still needs the one that it read.
         response = flow.response = _with_fields(response, kept)
     watched = preview or rewriters or tape is not None
     response.stream = Preview(flow, rewriters, preview, tape) if watched else True
+
+
+def _told_of_refusal(forward: Forward) -> None:
+    log.warning(
+        "%s %s: the store refuses the gateway's own signature or credentials, see its answer's code",
+        forward.operation,
+        forward.destination.bucket,
+    )
 
 
 async def adapt_by_hook(flow: http.HTTPFlow, forward: Forward, gateway: Gateway) -> None:
