@@ -6,7 +6,8 @@ its secret could have had, and marks of different processes have nothing to do w
 
 What is masked: signatures, tokens and passwords in headers, in query strings and in the bodies of forms, STS calls and
 their answers; cookies; keys of SSE-C; signatures in aws-chunked framing; headers that the operator names. Access keys
-stay: they are names. Where something is not understood, more is masked rather than less. Everything is linear.
+stay: they are names, but for tokens that stand in their place. JSON Web Tokens are masked wherever they are. Where
+something is not understood, more is masked rather than less. Everything is linear.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from urllib.parse import quote, unquote_to_bytes
 from xml.sax.saxutils import escape
 
 from osp_gateway.s3.head import RequestHead
+from osp_gateway.sigv4.explain.reading import sightings
+from osp_gateway.sigv4.keys import told
 
 MARK: Final = "redacted-"
 _DIGITS: Final = 12
@@ -76,6 +79,12 @@ _V4: Final = re.compile(r"(\s*AWS4-[A-Z0-9-]{1,40}\s+)(.*)", re.DOTALL).fullmatc
 _V2: Final = re.compile(r"(AWS [^\s:]{1,128}:)(.+)", re.DOTALL).fullmatch
 _LINE_ENDS: Final = re.compile(rb"(\r\n|\r|\n)")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}").fullmatch
+_JWT: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?")
+_JWT_BEGINS: Final = b"eyJ"
+_JWT_IN_TEXT: Final = re.compile(_JWT.pattern.decode())
+_CREDENTIAL: Final = "Credential"
+_CREDENTIALS: Final = frozenset({b"awsaccesskeyid", b"x-amz-credential"})
+"""Parameters and fields that name an access key."""
 _PLAIN_PARTS: Final = frozenset({"Credential", "SignedHeaders"})
 _BOUNDARY: Final = re.compile(r"boundary=(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))", re.IGNORECASE).search
 _PART_NAME: Final = re.compile(rb"[;\s]name=(?:\"([^\"\r\n]*)\"|([^\s;\"]+))", re.IGNORECASE).search
@@ -147,15 +156,15 @@ class Redactor:
     def target(self, target: bytes) -> bytes:
         """A path with its query, or a URL."""
         path, mark, query = target.partition(b"?")
-        return self._in_text(path) + mark + self.query(query)
+        return self._tokens(self._in_text(path)) + mark + self.query(query)
 
     def query(self, query: bytes) -> bytes:
         """A query string, or the body of a form that is written like one."""
         if b"=" not in query:
-            return query
+            return self._tokens(query)
         if query.count(b"&") > _MOST_PARAMETERS:
             return self.mark(query).encode()
-        return b"&".join([self._parameter(piece) for piece in query.split(b"&")])
+        return self._tokens(b"&".join([self._parameter(piece) for piece in query.split(b"&")]))
 
     def header(self, name: str, value: str) -> str:
         """One header's value."""
@@ -165,7 +174,7 @@ class Redactor:
         if b"\r" in value or b"\n" in value or b"\0" in value:
             return self.mark(value).encode()  # who knows where one header ends and another begins
         if name not in self._octet_names:
-            return self._in_text(value) if b"=" in value else value
+            return self._tokens(self._in_text(value) if b"=" in value else value)
         text = value.decode("latin-1")
         if name in (b"authorization", b"proxy-authorization"):
             masked = self._authorization(text)
@@ -176,7 +185,13 @@ class Redactor:
             masked = self._cookie(first) + semicolon + rest
         else:
             masked = self.mark(value)
-        return masked.encode("latin-1")
+        return self._tokens(masked.encode("latin-1"))
+
+    def _tokens(self, octets: bytes) -> bytes:
+        """JSON Web Tokens, wherever they stand."""
+        if _JWT_BEGINS not in octets:
+            return octets
+        return _JWT.sub(lambda match: self.mark(match[0]).encode(), octets)
 
     def _authorization(self, text: str) -> str:
         if (match := _V4(text)) is not None:
@@ -188,9 +203,16 @@ class Redactor:
 
     def _authorization_part(self, piece: str) -> str:
         name, equals, value = piece.partition("=")
+        if name.strip() == _CREDENTIAL:
+            return f"{name}{equals}{self.credential(value)}"
         if name.strip() in _PLAIN_PARTS:
             return piece
         return f"{name}={self._mark_text(value.strip())}" if equals else self._mark_text(piece.strip())
+
+    def credential(self, value: str) -> str:
+        """An access key, with or without its credential scope: masked where it is a token."""
+        key, slash, scope = _parts_of_credential(value)
+        return f"{self._mark_text(key)}{slash}{scope}" if key and told(key) != key else value
 
     def _cookie(self, piece: str) -> str:
         name, equals, value = piece.partition("=")
@@ -203,6 +225,10 @@ class Redactor:
         name, equals, value = piece.partition(b"=")
         if equals and self._is_secret(name):
             return name + equals + self.mark(_decoded(value)).encode()
+        if equals and _decoded(_decoded(name)).strip().lower().removeprefix(b"amp;") in _CREDENTIALS:
+            written = _decoded(value).decode("latin-1")
+            masked = self.credential(written)
+            return piece if masked == written else name + equals + quote(masked, safe="").encode()
         return self._in_text(piece)
 
     def _is_secret(self, name: bytes) -> bool:
@@ -289,6 +315,8 @@ class Redactor:
             return head + blank + self._policy(text) + end
         if not named or (name not in _FORM_FIELDS_SHOWN and self._is_secret(name.encode("latin-1"))):
             return head + blank + self.mark(text).encode() + end
+        if name.encode("latin-1") in _CREDENTIALS:
+            return head + blank + self.credential(text.decode("latin-1")).encode("latin-1") + end
         return part
 
     def _part_head(self, part: bytes) -> bytes:
@@ -321,9 +349,14 @@ class Redactor:
         return written
 
     def _condition_value(self, name: str, value: Any) -> Any:
-        if not isinstance(value, str) or not self._is_secret(name.removeprefix("$").encode("utf-8", "replace")):
+        if not isinstance(value, str):
             return value
-        return self.mark(value)
+        plain = name.removeprefix("$").encode("utf-8", "replace")
+        if self._is_secret(plain):
+            return self.mark(value)
+        if plain.lower() in _CREDENTIALS:
+            return self.credential(value)
+        return self._tokens(value.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     # Text about a request
 
@@ -336,7 +369,8 @@ class Redactor:
                 if secret in text:
                     text = text.replace(secret, mark)
             text = self._header_line.sub(self._scrubbed_line, text)
-            return _IN_TEXT.sub(lambda match: match[1] + self.mark(unquote_to_bytes(match[2])), text)
+            text = _IN_TEXT.sub(lambda match: match[1] + self.mark(unquote_to_bytes(match[2])), text)
+            return _JWT_IN_TEXT.sub(lambda match: self.mark(match[0]), text)
 
         return scrub
 
@@ -354,6 +388,9 @@ class Redactor:
             name, equals, value = piece.partition("=")
             if equals and self._is_secret(_octets(name)):
                 self._note(found, value, _decoded(_octets(value)))
+        for sighting in sightings(head):
+            if told(sighting.access_key) != sighting.access_key:
+                self._note(found, sighting.access_key, _octets(sighting.access_key))
         return found
 
     def _note(self, found: dict[str, str], value: str, plain: bytes) -> None:
@@ -362,6 +399,12 @@ class Redactor:
         for form in (value, text, quote(plain, safe=""), quote(plain), escape(text)):
             if len(form) >= _SHORTEST and not IS_MARK(form):
                 found.setdefault(form, mark)
+
+
+def _parts_of_credential(value: str) -> tuple[str, str, str]:
+    """Access key, slash and scope; tokens may have slashes of their own."""
+    pieces = value.rsplit("/", 4)
+    return (pieces[0], "/", "/".join(pieces[1:])) if len(pieces) == 5 else (value, "", "")
 
 
 def _header_secrets(name: str, value: str) -> Iterator[str]:

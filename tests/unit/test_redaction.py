@@ -162,3 +162,66 @@ def test_no_body_makes_it_raise(body: bytes, kind: str) -> None:
 def test_text_about_a_request_does_not_tell_its_secrets(secret: str) -> None:
     scrub = REDACTOR.scrubber(head(("x-amz-security-token", secret), ("cookie", "a=" + secret.replace(";", ""))))
     assert secret not in scrub(f'the token "{secret}" is wrong\nx-amz-security-token:{secret}\n')
+
+
+# Tokens in the place of access keys
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLW9mLWZha2U"
+BLANK_IN_IT = "ewogICJhbGciOiAiSFMyNTYifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLW9mLWZha2U"
+SCOPE = "20261125/us-east-1/s3/aws4_request"
+TOKENS = pytest.mark.parametrize("token", [JWT, BLANK_IN_IT, "x" * 400], ids=["jwt", "with-blanks", "long"])
+
+
+@TOKENS
+def test_a_token_that_is_an_access_key_is_masked_in_the_authorization_header(token: str) -> None:
+    masked = REDACTOR.header("authorization", V4.replace("KEY", token))
+    assert token not in masked
+    assert f"/{SCOPE}, SignedHeaders=host" in masked
+    assert IS_MARK(masked.partition("Credential=")[2].partition("/")[0])
+
+
+@TOKENS
+@pytest.mark.parametrize("name", ["X-Amz-Credential", "x%2Damz-credential", "AWSAccessKeyId"])
+def test_and_in_a_query(token: str, name: str) -> None:
+    scope = f"%2F{SCOPE.replace('/', '%2F')}" if "redential" in name else ""
+    masked = REDACTOR.target(f"/demo/k?a=b&{name}={token}{scope}&c=d".encode()).decode()
+    assert token not in masked
+    assert masked.startswith(f"/demo/k?a=b&{name}=redacted-")
+    assert masked.endswith(f"{scope}&c=d")
+
+
+@TOKENS
+def test_and_in_a_form_and_its_policy(token: str) -> None:
+    policy = base64.b64encode(
+        json.dumps({"conditions": [{"x-amz-credential": f"{token}/{SCOPE}"}, ["eq", "$key", "k"]]}).encode()
+    ).decode()
+    fields = {"key": "k", "x-amz-credential": f"{token}/{SCOPE}", "policy": policy}
+    body = "".join(
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+    )
+    form = head(("content-type", "multipart/form-data; boundary=b"), method="POST")
+    masked = REDACTOR.request_body(form, f"{body}--b--\r\n".encode()).decode()
+    assert token not in masked
+    assert f"/{SCOPE}" in masked
+    left = masked.partition('name="policy"\r\n\r\n')[2].partition("\r\n")[0]
+    assert token not in base64.b64decode(left).decode()
+
+
+@TOKENS
+def test_and_in_text_about_the_request(token: str) -> None:
+    scrub = REDACTOR.scrubber(head(("authorization", V4.replace("KEY", token))))
+    assert scrub(f"key {token} is not known") == f"key {REDACTOR.mark(token)} is not known"
+
+
+@pytest.mark.parametrize("place", ["/demo/{}", "/demo/k?prefix={}", "/{}?a=b"])
+def test_a_json_web_token_is_masked_wherever_it_stands(place: str) -> None:
+    assert JWT not in REDACTOR.target(place.format(JWT).encode()).decode()
+    assert JWT not in REDACTOR.header("user-agent", f"agent {JWT}")
+    assert JWT not in REDACTOR.scrubber(head())(f"who {JWT}")
+
+
+@pytest.mark.parametrize("key", ["AKIDEXAMPLE", "client-fake-key", "eyJnotatoken", "reports.2026", "a" * 64])
+def test_access_keys_and_names_are_no_tokens(key: str) -> None:
+    assert REDACTOR.credential(f"{key}/{SCOPE}") == f"{key}/{SCOPE}"
+    target = f"/demo/{key}?X-Amz-Credential={key}%2F20261125%2Fus-east-1%2Fs3%2Faws4_request".encode()
+    assert REDACTOR.target(target) == target

@@ -209,11 +209,12 @@ class Showing:
         if not found:
             return None
         sighting = found[0]
+        key = sighting.access_key
         request = _canonical_request(head, sighting, domains)
         scope = sighting.credential_scope
         text = canonical.string_to_sign(sighting.amz_date, scope, request, sighting.algorithm)
         return {
-            "access_key": _cut(sighting.access_key, 256),
+            "access_key": _cut(self.redactor.credential(key) if self.redactor is not None else key, 256),
             "canonical_request": _cut(scrub(request)),
             "string_to_sign": _cut(scrub(text)),
         }
