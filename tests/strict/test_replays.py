@@ -9,9 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3 import encode_multipart_formdata
 
 from osp_gateway.mitm.recording import read_recording
-from support.processes import BACKEND_KEY, BACKEND_SECRET, GatewayProcess, Store, config_for, gateway
+from support.processes import (
+    BACKEND_KEY,
+    BACKEND_SECRET,
+    BIN,
+    GatewayProcess,
+    Running,
+    Store,
+    config_for,
+    gateway,
+)
+from support.raw_s3 import send
 from support.replays import keys, replay
 from support.s3 import client
 from support.sessions import SESSIONS, Place
@@ -185,3 +196,65 @@ def test_a_store_that_has_changed_is_red_in_each_of_ten_ways(stores, shop, case)
 
 def test_there_are_ten_ways():
     assert len(CHANGES) == 10
+
+
+# Forms
+
+
+def post_form(s3: Any, url: str, key: str, body: bytes, fields: dict[str, str], filename: str = "file.txt") -> int:
+    """A form as a browser sends it; its status."""
+    conditions = [{name: value} for name, value in fields.items()]
+    made = s3.generate_presigned_post(BUCKET, key, dict(fields), conditions, ExpiresIn=600)["fields"]
+    content, content_type = encode_multipart_formdata([*made.items(), ("file", (filename, body))])
+    host = url.removeprefix("http://")
+    return send("POST", url, f"/{BUCKET}", {"Host": host, "Content-Type": content_type}, content).status
+
+
+@pytest.fixture(scope="module")
+def forms(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forms of several kinds, and what came of them."""
+    folder = tmp_path_factory.mktemp("forms")
+    options = {"osp_record": str(folder / "session.osp"), "osp_record_body": "64"}
+    with gateway(folder / "gateway", stores.configs["rgw"], options=options) as running:
+        s3 = client(running.url, **stores.places["rgw"], signature_version="s3v4")
+        described = {"Content-Type": "text/x-form", "x-amz-meta-colour": "blue", "success_action_status": "201"}
+        assert post_form(s3, running.url, "forms/small", b"a file\r\n--not-the-end", described) == 201
+        assert post_form(s3, running.url, "forms/${filename}", b"named", {}, 'a "name".txt') == 204
+        assert post_form(s3, running.url, "forms/large", bytes(range(256)) * 1024, {}) == 204
+        nobody = client(running.url, "unknown-fake-key", "fake", signature_version="s3v4")
+        assert post_form(nobody, running.url, "forms/x", b"", {}) == 403
+        keys_there = [entry["Key"] for entry in s3.list_objects_v2(Bucket=BUCKET, Prefix="forms/")["Contents"]]
+        assert len(keys_there) == 3
+        for key in keys_there:
+            s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        for key in keys_there:
+            s3.delete_object(Bucket=BUCKET, Key=key)
+    return folder / "session.osp"
+
+
+def test_forms_are_sent_again_with_a_policy_of_their_own(stores, forms):
+    exchanges = list(read_recording(forms))
+    posted = [exchange for exchange in exchanges if exchange.operation == "PostObject"]
+    assert [exchange.answer.status for exchange in posted] == [201, 204, 204]
+    assert [exchange.request.payload.content is None for exchange in posted] == [False, False, True]
+    for url, env in 2 * stores.ways["rgw"]:
+        done = replay(forms, url, env=env)
+        assert done.is_green(len(exchanges)), done.said
+
+
+def test_what_authenticates_a_form_is_not_recorded(forms):
+    octets = forms.read_bytes()
+    for name in (b"x-amz-signature", b"x-amz-credential", b"policy", b"AWS4-HMAC-SHA256", b"x-amz-security-token"):
+        assert name not in octets, name
+
+
+def test_forms_are_answered_offline(stores, forms, tmp_path):
+    running = Running([str(BIN / "osp"), "replay", str(forms), "--serve"], tmp_path / "log")
+    try:
+        port = running.wait_for(r"reverse proxy to [^\n]* listening at [^\s]*?:(\d+)\.?\s")[0][1]
+        s3, url = client(f"http://127.0.0.1:{port}", signature_version="s3v4"), f"http://127.0.0.1:{port}"
+        assert post_form(s3, url, "forms/${filename}", b"named", {}, 'a "name".txt') == 204
+        assert post_form(s3, url, "forms/large", bytes(range(256)) * 1024, {}) == 204
+        assert post_form(s3, url, "forms/large", b"something else", {}) == 503
+    finally:
+        running.stop()

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.recording import Recorder
+from osp_gateway.outcomes import Refusal
 from osp_gateway.replay.tape import KEPT_OCTETS
+
+NOBODYS: Final = frozenset(
+    {"ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch"}
+)
+"""What is refused so was sent by nobody who could be named, and would be signed rightly when it is sent again."""
 
 
 class RecorderAddon:
@@ -61,6 +68,8 @@ class RecorderAddon:
         """An exchange has come to its end. What somebody made up to break a program is none of the store's."""
         outcome, tape = self._desk.outcomes.get(flow), self._desk.tapes.pop(flow, None)
         plan = self._desk.plans.get(flow)
+        if isinstance(outcome, Refusal) and outcome.error.code in NOBODYS:
+            return
         if (plan is not None and plan.without_store) or (self.skips_replayed and flow.is_replay == "response"):
             return
         if self._recorder is not None and outcome is not None and tape is not None:

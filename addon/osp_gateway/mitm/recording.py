@@ -24,13 +24,14 @@ from mitmproxy.io import FlowReader, FlowWriter
 from osp_gateway.mitm.flowfile import FlowFileError
 from osp_gateway.mitm.wire import head_of
 from osp_gateway.outcomes import Verdict
-from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Payload, RecordedRequest
-from osp_gateway.replay.tape import Tape
+from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Form, Payload, RecordedRequest
+from osp_gateway.replay.tape import FormBody, Tape
 from osp_gateway.replay.xml import without_secrets
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import locate
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.form import boundary_of, closing, opening
 from osp_gateway.s3.head import Header, RequestHead
 from osp_gateway.s3.operations import OperationTable
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
@@ -39,8 +40,6 @@ from osp_gateway.sigv4.presigned import hoisted_headers, without_authentication
 
 METADATA: Final = "osp"
 """Where in a flow's metadata the recording is."""
-NOT_RECORDED: Final = frozenset({"PostObject"})
-"""A form's signature is a part of its body."""
 RECORDED: Final = (
     "accept",
     "accept-encoding",
@@ -109,7 +108,7 @@ class Recorder:
             verdict: what was decided.
             tape: what went by.
         """
-        if verdict.operation in NOT_RECORDED or verdict.operation == "-" or flow.response is None:
+        if verdict.operation == "-" or flow.response is None:
             return False
         self._writer.add(_recorded(flow, verdict, tape, self._salt))
         self._file.flush()
@@ -162,7 +161,8 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
         answer_body = Payload.of(without_secrets(answer_body.content))
     query = plain_query(head)
     presigned = "x-amz-signature=" in head.query.lower()
-    signed = "authorization" in head.fields or presigned
+    form = tape.request.form if isinstance(tape.request, FormBody) else None
+    signed = form.signed if form is not None else "authorization" in head.fields or presigned
     copy = http.HTTPFlow(_client(flow), Server(address=None))
     copy.request = http.Request(
         host="osp.invalid",
@@ -173,7 +173,7 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
         path=(head.path + ("?" + encoding.join_query(query) if query else "")).encode("latin-1"),
         http_version=b"HTTP/1.1",
         headers=_headers([*_signer(verdict, signed), *(p for p in head.headers if is_recorded(p[0]))], salt),
-        content=request_body.content or b"",
+        content=request_body.content or b"" if form is None else _form(head, form, request_body, salt),
         trailers=None,
         timestamp_start=flow.request.timestamp_start,
         timestamp_end=flow.request.timestamp_end,
@@ -206,6 +206,13 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
     return copy
 
 
+def _form(head: RequestHead, form: Form, file: Payload, salt: bytes) -> bytes:
+    """The form without what authenticates it, and without its file where that is too large."""
+    boundary = boundary_of(head.get("content-type") or "")
+    pairs = [(name, _stand_in(name.lower(), value, salt)) for name, value in form.pairs]
+    return opening(boundary, pairs, form.filename) + (file.content or b"") + closing(boundary)
+
+
 def _signer(verdict: Verdict, signed: bool) -> list[Header]:
     """Who signed: in formats that have no room for metadata, such as HAR, it is all that is left of them."""
     return [(SIGNED_BY, quote(verdict.who, safe=""))] if signed else []
@@ -215,16 +222,21 @@ def _as_written(flow: http.HTTPFlow, written: Mapping[str, Any]) -> Exchange:
     """Of a recording."""
     request, response = flow.request, flow.response
     assert response is not None
+    tape = Tape(head_of(flow))
+    tape.request.add(request.raw_content or b"")
+    form = tape.request.form if isinstance(tape.request, FormBody) else None
+    content = request.raw_content if form is None else tape.request.payload().content
     recorded = RecordedRequest(
         method=request.method,
         bucket=written["bucket"],
         key_path=written["key"],
         query=tuple((name, value) for name, value in written["query"]),
         headers=_sent(request.headers),
-        payload=_payload(written["request"], request.raw_content),
+        payload=_payload(written["request"], content),
         mode=written["mode"],
         expires=written["expires"] or None,
         signed=written["signed"],
+        form=form,
     )
     answer = Answer(
         response.status_code, _fields(response.headers), _payload(written["response"], response.raw_content)
@@ -248,16 +260,19 @@ def _as_found(flow: http.HTTPFlow) -> Exchange:
     mode = head.get(CONTENT_SHA256) or ""
     tape = Tape(head)
     tape.request.add(flow.request.raw_content or b"")
+    form = tape.request.form if isinstance(tape.request, FormBody) else None
+    signed = form is not None and form.signed
     recorded = RecordedRequest(
         method=head.method,
         bucket=resource.bucket,
-        key_path=resource.canonical_key,
+        key_path=resource.canonical_key if form is None else encoding.encode(form.key.encode(), "/"),
         query=plain,
         headers=headers,
         payload=tape.request.payload(),
         mode=mode if not _is_hash(mode) else "",
         expires=_expires(head) if presigned else None,
-        signed=presigned or "authorization" in head.fields or SIGNED_BY in head.fields,
+        signed=signed or presigned or "authorization" in head.fields or SIGNED_BY in head.fields,
+        form=form,
     )
     answer = Answer(response.status_code, _fields(response.headers), Payload.of(response.raw_content or b""))
     return Exchange(operation.name, _access_key(head), recorded, answer, *_times(flow))

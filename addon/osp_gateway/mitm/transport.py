@@ -242,6 +242,8 @@ class GatewayStream(ObservedStream):
         """One piece of a form whose fields are not complete yet."""
         if isinstance(event, RequestData):
             self.keep(event.data)
+            if tape := self.desk.tapes.get(self.flow):
+                tape.request.add(event.data)
             if form.feed(event.data) is not None:
                 self.form = None
                 yield from self.form_known()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
 from osp_gateway.replay.contents import same_object
 from osp_gateway.replay.exchange import Answer, Exchange
@@ -183,7 +184,7 @@ class _Trees:
         if is_name(old.name):
             return plain(self._names.current(old.text)) == plain(new.text)
         if old.name == "Location":
-            return old.text.rpartition("/")[2] == new.text.rpartition("/")[2]
+            return unquote(old.text).rpartition("/")[2] == unquote(new.text).rpartition("/")[2]
         return old.text == new.text
 
     def _order(self, element: Element) -> tuple[str, ...]:

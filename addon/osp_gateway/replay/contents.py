@@ -13,8 +13,9 @@ from urllib.parse import unquote, unquote_to_bytes
 from osp_gateway.replay.exchange import Answer, Content, Exchange
 from osp_gateway.replay.xml import parse
 from osp_gateway.s3 import encoding
+from osp_gateway.s3.operations import POST_OBJECT
 
-_UPLOADS: Final = frozenset({"PutObject"})
+_UPLOADS: Final = frozenset({"PutObject", POST_OBJECT})
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/").match
 _COPY_RANGE: Final = re.compile(r"bytes=(\d+)-(\d+)").fullmatch
 

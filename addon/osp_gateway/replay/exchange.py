@@ -11,7 +11,12 @@ from typing import Final
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from osp_gateway.s3.encoding import Pair
+from osp_gateway.s3.form import KEY, Fields
 from osp_gateway.s3.head import Header
+from osp_gateway.sigv4.policy import AUTHENTICATION, POLICY, SECURITY_TOKEN
+
+OF_AUTHENTICATION: Final = frozenset({*AUTHENTICATION, SECURITY_TOKEN, "awsaccesskeyid", "signature"})
+"""Fields of forms that are neither recorded nor sent again."""
 
 PIECE_OCTETS: Final = 256 * 1024
 _BLOCK_OCTETS: Final = 16
@@ -117,13 +122,36 @@ EMPTY: Final = Payload.of(b"")
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """A POST form without its file and without what authenticates it; `signed`: it had that."""
+
+    pairs: tuple[Pair, ...]
+    filename: str
+    signed: bool = True
+
+    @classmethod
+    def of(cls, fields: Fields) -> Form:
+        """Of the fields as they were received."""
+        pairs = tuple((name, value) for name, value in fields.pairs if name.lower() not in OF_AUTHENTICATION)
+        # Quotes and line ends as browsers write them: HTML, "multipart/form-data encoding algorithm".
+        filename = (fields.filename or "").translate({0x22: "%22", 0xD: "%0D", 0xA: "%0A"})
+        return cls(pairs, filename, POLICY in fields.values)
+
+    @property
+    def key(self) -> str:
+        """The object's, as it stands there."""
+        return next((value for name, value in self.pairs if name.lower() == KEY), "")
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedRequest:
     """A request, of which the signature was left out.
 
     `path` and `query` are canonically encoded, without the parameters of a signature; `bucket` is what its path begins
     with in path style, empty for the root; `headers` are lower-case names and their values as they came; `mode` is the
     `x-amz-content-sha256` where it is a literal (`UNSIGNED-PAYLOAD`, `STREAMING-...`), else empty. `expires` is the
-    life of a presigned URL in seconds. `signed` is False for anonymous requests.
+    life of a presigned URL in seconds. `signed` is False for anonymous requests. Of a POST form, whose file is the
+    payload, there is the `form`.
     """
 
     method: str
@@ -135,12 +163,15 @@ class RecordedRequest:
     mode: str = ""
     expires: int | None = None
     signed: bool = True
+    form: Form | None = None
 
     @property
     def path(self) -> str:
         """In path style."""
         if not self.bucket:
             return "/"
+        if self.form is not None:
+            return f"/{self.bucket}"
         return f"/{self.bucket}/{self.key_path}" if self.key_path else f"/{self.bucket}"
 
     @property

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from osp_gateway.replay.encode import checksum, chunked, chunked_length, speaks_of_body
-from osp_gateway.replay.exchange import Content, Payload, RecordedRequest
+from osp_gateway.replay.exchange import Content, Form, Payload, RecordedRequest, Stretch
 from osp_gateway.replay.names import Names
 from osp_gateway.s3 import encoding
+from osp_gateway.s3.form import KEY, closing, content_type_of, opening
 from osp_gateway.s3.head import Header
 from osp_gateway.sigv4.aws_chunked import MODES, Mode
 from osp_gateway.sigv4.checksums import TRAILER
 from osp_gateway.sigv4.chunked_codecs import DECODED_LENGTH
+from osp_gateway.sigv4.form_codec import upstream_fields
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
+from osp_gateway.sigv4.policy import Upload
 from osp_gateway.sigv4.sign import presign_query, sign_head
 
 _DROPPED: Final = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding", DECODED_LENGTH})
@@ -63,11 +67,13 @@ class Resigner:
             names: of this run; checksums of bodies that are made up are learned.
         """
         request = names.in_request(request)
+        if request.form is not None:
+            return self._form(request, request.form, self._signer(identity) if request.signed else None)
         content = request.payload.again
         if request.payload.content:
             content = Payload.of(_current(request, names)).again
         headers = [("host", self._host), *self._headers(request, content, names)]
-        signer = self._signers.get(identity) or self._signers.get("")
+        signer = self._signer(identity)
         mode = MODES.get(request.mode)
         if mode is not None:
             trailers = _trailer_names(request)
@@ -78,6 +84,21 @@ class Resigner:
         if length or request.method in ("PUT", "POST"):
             headers.append(("content-length", str(length)))
         return self._signed(request, content, headers, mode, signer if request.signed else None)
+
+    def _signer(self, identity: str) -> Signer | None:
+        return self._signers.get(identity) or self._signers.get("")
+
+    def _form(self, request: RecordedRequest, form: Form, signer: Signer | None) -> Outgoing:
+        """A form with a policy for exactly these fields."""
+        pairs, boundary = list(form.pairs), secrets.token_hex(16)
+        if signer is not None:
+            upload = Upload(form.key, tuple(pair for pair in form.pairs if pair[0].lower() != KEY))
+            pairs = upstream_fields(upload, signer.pair, signer.region, request.bucket, self._clock(), self._keys)
+        start, end = opening(boundary, pairs, form.filename), closing(boundary)
+        content = Content((Stretch(len(start), start), *request.payload.again.stretches, Stretch(len(end), end)))
+        kept = [pair for pair in request.headers if pair[0] not in _DROPPED and pair[0] != "content-type"]
+        framing = [("content-type", content_type_of(boundary)), ("content-length", str(content.length))]
+        return Outgoing(request.path, [("host", self._host), *kept, *framing], content.pieces)
 
     def _signed(
         self,

@@ -14,6 +14,7 @@ from osp_gateway.replay.exchange import Answer, Exchange
 from osp_gateway.replay.names import Names
 from osp_gateway.replay.target import Target, TargetError
 from osp_gateway.replay.tolerance import Tolerance
+from osp_gateway.s3.operations import POST_OBJECT
 
 MAX_THREADS: Final = 64
 
@@ -87,8 +88,8 @@ class Replay:
     def _why_not(self, exchange: Exchange) -> str:
         if self._tolerance.skips(exchange.operation):
             return "left out by the tolerances"
-        if exchange.operation == "PostObject":
-            return "a POST form carries a signed policy of its own"
+        if exchange.operation == POST_OBJECT and exchange.request.form is None:
+            return "a POST form that could not be read"
         return ""
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from osp_gateway.replay.exchange import Payload
+from osp_gateway.replay.exchange import Form, Payload
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.form import FormReader, boundary_of
 from osp_gateway.s3.head import RequestHead
+from osp_gateway.s3.operations import is_form
 from osp_gateway.sigv4.aws_chunked import MODES, Parser
 from osp_gateway.sigv4.claim_parts import CONTENT_SHA256
 
@@ -67,9 +69,41 @@ class FramedBody(Body):
                 super().add(event)
 
 
+class FormBody(Body):
+    """A POST form, of which the file is of interest; its fields are kept apart: see `s3.form`."""
+
+    def __init__(self, limit: int, content_type: str, algorithm: str = "sha256") -> None:
+        """`content_type` tells the boundary."""
+        super().__init__(limit, algorithm)
+        try:
+            self._reader: FormReader | None = FormReader(boundary_of(content_type))
+        except S3Error:
+            self._reader = None
+
+    @property
+    def form(self) -> Form | None:
+        """What it says, without what authenticates it; None where it could not be read that far."""
+        fields = self._reader.fields if self._reader is not None else None
+        return Form.of(fields) if fields is not None else None
+
+    def add(self, data: bytes | memoryview) -> None:
+        """See `FramedBody`."""
+        if self._reader is None:
+            return
+        try:
+            file = self._reader.feed(bytes(data)) + self._reader.feed(b"")  # what came along with the fields
+        except S3Error:
+            self._reader = None
+            return
+        if file:
+            super().add(file)
+
+
 def body_of(head: RequestHead, limit: int, algorithm: str = "sha256") -> Body:
     """For the body that a request announces."""
     mode = head.get(CONTENT_SHA256) or ""
+    if head.method == "POST" and is_form(head.fields):
+        return FormBody(limit, head.get("content-type") or "", algorithm)
     return FramedBody(limit, mode, algorithm) if mode in MODES else Body(limit, algorithm)
 
 
