@@ -57,6 +57,7 @@ PICTURES: Final = (
     Picture("listing", "/reports", "response", "S3 XML", ("Contents", "2026/summary.csv")),
     Picture("chunks", "/reports/big", "request", "aws-chunked", ("signature good", "complete")),
     Picture("form", "/reports/", "request", "S3 policy form", ("starts-with", "Policy")),
+    Picture("fault", "/reports/2026/details.csv", "request", "S3 request", ("FAULT", "250 ms of latency", "rule slow")),
 )
 
 
@@ -106,6 +107,9 @@ def traffic(web: Web) -> None:
     send("POST", url, "/reports/", headers, forms.form_body(pairs, b"a picture", filename="photo.jpg"))
     s3.put_object(Bucket="reports", Key="2026/summary.csv", Body=b"year,total\n2026,43\n", ContentType="text/csv")
     s3.list_objects_v2(Bucket="reports", Prefix="202")
+    web.command("osp.faults.add", "name=slow", "type=latency", "latency=250", "keys=2026/details.csv")
+    s3.put_object(Bucket="reports", Key="2026/details.csv", Body=b"year,total\n2026,44\n", ContentType="text/csv")
+    web.command("osp.faults.clear")
 
 
 def take(web: Web, driver: Any, folder: Path) -> dict[str, str]:
