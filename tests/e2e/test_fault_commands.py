@@ -64,6 +64,11 @@ def test_a_fault_is_added_shown_and_cleared(web) -> None:
     assert get(web) == "whole"
 
 
+def test_commas_make_lists_unless_they_are_quoted(web) -> None:
+    shown = web.command("osp.faults.add", "type=error", "code=AccessDenied", 'message="not now, later"', "keys=a,b")
+    assert shown == "type=error keys=a,b code=AccessDenied message=not now, later"
+
+
 def test_another_one_comes_after_those_that_are_there(web) -> None:
     web.command("osp.faults.add", "type=latency", "latency=1", "name=slow down")
     web.command("osp.faults.add", "type=error", "code=NoSuchKey")

@@ -246,16 +246,16 @@ def _parsed(words: Sequence[str]) -> Mapping[str, Any]:
         name, equals, value = word.partition("=")
         if not equals:
             raise exceptions.CommandError(f"osp.faults.add: expected name=value, got {word!r}")
-        values = [_value(part) for part in value.split(",")]
-        written[name] = values if len(values) > 1 else values[0]
+        written[name] = _value(value)
     return written
 
 
 def _value(text: str) -> Any:
+    """TOML's, which has its own ways to write a comma within a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return text
+        return [_value(part) for part in text.split(",")] if "," in text else text
 
 
 def _shown(faults: Faults) -> str:
