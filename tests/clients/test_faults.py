@@ -36,7 +36,7 @@ MIB = 2**20
 SMALL = bytes(range(256)) * 1200
 LARGE = SMALL * 20 + b"x" * MIB
 PART = 5 * MIB
-WAITS_SECONDS = 3
+WAITS_SECONDS = 5
 """For an answer; s5cmd waits for as long as it takes."""
 
 
