@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -474,3 +475,24 @@ def test_pids(s3_gateway):
     for pid in pids:
         status = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False).stdout
         assert status.strip() in ("", "Z")
+
+
+def test_nor_where_pytest_is_killed(suite):
+    suite.write(
+        """
+import os, signal, time
+
+def test_killed(s3, s3_gateway):
+    s3.list_objects_v2(Bucket="bucket")
+    session = s3_gateway.session
+    with open("pids", "w") as file:
+        file.write(f"{session.process.process.pid} {session.store._running.process.pid}")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    suite.run()
+    for pid in (suite.folder / "pids").read_text().split():
+        deadline = time.monotonic() + 60
+        while Path(f"/proc/{pid}").exists() and "(zombie)" not in Path(f"/proc/{pid}/status").read_text():
+            assert time.monotonic() < deadline, "it runs on"
+            time.sleep(0.05)

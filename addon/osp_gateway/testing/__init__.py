@@ -6,6 +6,7 @@
     store        the S3 server that is there where nobody names one
     process      the gateway's process, as seen from the tests
     child        the gateway's process
+    keeper       ends other programs with pytest
 
 Whatever is imported when pytest starts is small: mitmproxy is loaded in the child alone.
 """

@@ -29,9 +29,7 @@ class TestingError(Exception):
 
 
 class Process:
-    """A child process whose log is a file. `ends_with_input`: closing its standard input is all that it takes."""
-
-    ends_with_input = False
+    """A child process whose log is a file, and which ends with its standard input."""
 
     def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         """Raise `OSError` where it cannot be started."""
@@ -73,8 +71,6 @@ class Process:
         assert self.process.stdout is not None
         with suppress(OSError):  # it has ended by itself
             self.process.stdin.close()
-        if not self.ends_with_input:
-            self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -86,8 +82,6 @@ class Process:
 
 class GatewayProcess(Process):
     """The gateway."""
-
-    ends_with_input = True
 
     def __init__(self, configuration: Mapping[str, Any], log: Path) -> None:
         """Start it with `{"file": path}` or `{"written": {...}}`.

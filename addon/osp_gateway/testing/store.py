@@ -103,7 +103,8 @@ class DefaultStore:
         root = self._folder / "buckets"
         root.mkdir(exist_ok=True)
         keys = f"{ACCESS_KEY},{SECRET_KEY}"
-        command = [rclone, "serve", "s3", "--auth-key", keys, "--addr", f"{LOOPBACK}:0"]
+        keeper = [sys.executable, "-m", "osp_gateway.testing.keeper"]
+        command = [*keeper, rclone, "serve", "s3", "--auth-key", keys, "--addr", f"{LOOPBACK}:0"]
         config = ["--config", str(self._folder / "rclone.conf"), "--vfs-cache-mode", "off", str(root)]
         running = Process([*command, *config], self._folder / "rclone.log")
         self._store_port = int(running.wait_for(r"https?://127\.0\.0\.1:(\d+)/")[1])
