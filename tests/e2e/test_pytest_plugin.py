@@ -241,7 +241,7 @@ def test_swallows(s3, s3_recording):
 def test_new_episodes_are_added(suite):
     suite.write(SESSION)
     suite.run().assert_outcomes(passed=1)
-    suite.write(SESSION + '    s3.put_object(Bucket="bucket", Key="more", Body=b"y")\n')
+    suite.write(SESSION + '    s3.put_object(Bucket="bucket", Key="more", Body=b"y" * 3_000_000)\n')
     suite.run().assert_outcomes(failed=1)
     suite.run("--s3-record-mode=new_episodes").assert_outcomes(passed=1)
     recorded = ["PutObject", "GetObject", "ListObjectsV2", "PutObject"]
@@ -255,6 +255,18 @@ def test_all_records_anew(suite):
     suite.run().assert_outcomes(passed=1)
     suite.write(CHANGED)
     suite.ini(s3_record_mode="all")
+    suite.run().assert_outcomes(passed=1)
+    suite.run("--s3-record-mode=none").assert_outcomes(passed=1)
+
+
+def test_large_bodies_are_recorded_as_well(suite):
+    suite.write(
+        """
+def test_large(s3, s3_recording):
+    s3.put_object(Bucket="bucket", Key="a", Body=b"x" * 3_000_000)
+    assert len(s3.get_object(Bucket="bucket", Key="a")["Body"].read()) == 3_000_000
+"""
+    )
     suite.run().assert_outcomes(passed=1)
     suite.run("--s3-record-mode=none").assert_outcomes(passed=1)
 

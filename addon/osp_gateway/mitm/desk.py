@@ -199,6 +199,8 @@ class Desk:
     """The key pair of a client; raises `S3Error` where there is none."""
     library: Library | None = None
     """Recorded answers, which come before the store's."""
+    withhold: int = 0
+    """So many octets of a body may wait for the recording to be asked, where that is more than `limits.hold`."""
     showing: Showing = field(default_factory=Showing)
     heads: WeakKeyDictionary[http.HTTPFlow, RequestHead] = field(default_factory=WeakKeyDictionary)
     """Heads as they were received: on the flows they are masked."""

@@ -85,20 +85,22 @@ class OfflineAddon:
         plan = self._desk.plans.get(flow)
         if plan is not None and plan.without_store:
             return
+        cut = plan is not None and plan.down.ending is not None
         try:
-            cut = plan is not None and plan.down.ending is not None
             if answer_offline(flow, outcome.verdict, tape, library, keep=cut):
                 flow.comment += ", answered from the recording"
                 return
+            problem = not_recorded(outcome.verdict)
+        except S3Error as error:
+            problem = error
+        else:
             if self._extra == FORWARD:
                 return
-            self.unmatched.append(outcome.verdict)
-            if self._extra == "kill":
-                flow.kill()
-            else:
-                raise not_recorded(outcome.verdict, at_once=self._extra == AT_ONCE)
-        except S3Error as error:
-            flow.response = self._desk.refuse(flow, error)
+        self.unmatched.append(outcome.verdict)
+        if self._extra == "kill":
+            flow.kill()
+        else:
+            flow.response = self._desk.refuse(flow, _at_once(problem) if self._extra == AT_ONCE else problem)
 
 
 def load_library(files: Sequence[Path], *, reuse: bool) -> Library:
@@ -144,13 +146,18 @@ def answer_offline(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, library: L
     return True
 
 
-def not_recorded(verdict: Verdict, *, at_once: bool = False) -> S3Error:
-    """What is said of a request that has no answer; `at_once`: an error that no client tries again after."""
-    reason = f"offline: no recorded answer, or none any more, to this {verdict.operation}"
-    message = "There is no recorded answer to this request."
-    if at_once:
-        return S3Error("NotRecorded", message, reason=reason, status=400)
-    return S3Error("ServiceUnavailable", message, reason=reason)
+def not_recorded(verdict: Verdict) -> S3Error:
+    """What is said of a request that has no answer."""
+    return S3Error(
+        "ServiceUnavailable",
+        "There is no recorded answer to this request.",
+        reason=f"offline: no recorded answer, or none any more, to this {verdict.operation}",
+    )
+
+
+def _at_once(problem: S3Error) -> S3Error:
+    """The same as an error that no client tries again after."""
+    return S3Error("NotRecorded", problem.message, reason=problem.reason, status=400)
 
 
 def _response(answer: Answer, method: str) -> http.Response:

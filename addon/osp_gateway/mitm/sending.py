@@ -114,7 +114,7 @@ class SendingStream(HttpStream):
         if self.withheld is None:
             return
         self.withheld += data
-        if len(self.withheld) > self.desk.limits.hold:
+        if len(self.withheld) > max(self.desk.limits.hold, self.desk.withhold):
             self.withheld = None
 
     def send_rest(self, rest: bytes) -> Commands:

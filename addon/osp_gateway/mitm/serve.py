@@ -56,7 +56,7 @@ def serve_recording(settings: Settings, library: Library) -> None:
     asyncio.run(_serve(settings, gateway_addons(settings, library=library, extra=UNAVAILABLE), {}))
 
 
-def engine(addons: Sequence[Any], modes: Sequence[str], options_of_ours: Mapping[str, str]) -> Master:
+def engine(addons: Sequence[Any], modes: Sequence[str], options_of_ours: Mapping[str, Any]) -> Master:
     """An engine that is yet to be run.
 
     Args:

@@ -32,6 +32,8 @@ from osp_gateway.mitm.showing import FAULTS
 from osp_gateway.replay.library import Library
 
 MAX_SEEN: Final = 10_000
+RECORDED_KIB: Final = 64 * 1024
+"""Bodies of up to this size are recorded whole: what is not cannot be answered with."""
 MODE: Final = f"reverse:{NO_TARGET}@127.0.0.1:0"
 Answer = Mapping[str, Any]
 
@@ -87,6 +89,7 @@ class Child:
         self._offline = _the(addons, OfflineAddon)
         self._faults = _the(addons, FaultsAddon)
         self._recorder.skips_replayed = True
+        self._gateway.desk.withhold = RECORDED_KIB * 1024
         self._witness = Witness(self._gateway, self._ready)
         self._addons = [self._witness, *addons]
         self._reading: asyncio.Task[None] | None = None
@@ -101,7 +104,7 @@ class Child:
 
     async def run(self) -> None:
         """Until there are no more commands."""
-        await engine(self._addons, [MODE], {}).run()
+        await engine(self._addons, [MODE], {"osp_record_body": RECORDED_KIB}).run()
 
     def say(self, answer: Answer) -> None:
         """A line for the tests."""
