@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import time
 
@@ -74,7 +75,14 @@ def test_for_programs(osp):
 def test_watching_a_terminal_redraws_in_colour_until_interrupted(osp):
     parent, child = pty.openpty()
     command = [str(BIN / "osp"), "stats", *at(osp.admin_port), "--watch", "0.2"]
-    running = subprocess.Popen(command, stdin=child, stdout=child, stderr=child, start_new_session=True)
+    running = subprocess.Popen(
+        command,
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+    )
     os.close(child)
     try:
         shown = b""
@@ -82,7 +90,7 @@ def test_watching_a_terminal_redraws_in_colour_until_interrupted(osp):
             shown += os.read(parent, 65536)
         assert b"\x1b[1m" in shown
         assert b"/s)" in shown
-        running.send_signal(2)
+        running.send_signal(signal.SIGINT)
         with contextlib.suppress(OSError):  # its end: until then a terminal takes what is written to it
             deadline = time.monotonic() + START_SECONDS
             while time.monotonic() < deadline:
