@@ -7,6 +7,7 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -72,16 +73,19 @@ def test_for_programs(osp):
     assert {one["labels"]["bucket"] for one in series} == {"demo", "other"}
 
 
+MINDS_SIGINT = [
+    sys.executable,
+    "-c",
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
+]
+"""Before a command: where tests run in the background, programs are started with SIGINT ignored."""
+
+
 def test_watching_a_terminal_redraws_in_colour_until_interrupted(osp):
     parent, child = pty.openpty()
     command = [str(BIN / "osp"), "stats", *at(osp.admin_port), "--watch", "0.2"]
     running = subprocess.Popen(
-        command,
-        stdin=child,
-        stdout=child,
-        stderr=child,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+        [*MINDS_SIGINT, *command], stdin=child, stdout=child, stderr=child, start_new_session=True
     )
     os.close(child)
     try:
