@@ -12,7 +12,7 @@ import pytest
 
 from osp_gateway.mitm.recording import read_recording
 from osp_gateway.replay.exchange import Exchange
-from support import aws_chunked
+from support import aws_chunked, forms
 from support.chunked_requests import Upload
 from support.processes import (
     BACKEND_KEY,
@@ -28,6 +28,7 @@ from support.processes import (
 )
 from support.raw import ask
 from support.raw_s3 import presigned_target, send
+from support.recorder import recorded_gateway
 from support.replays import error_of, everyday, keys, recording, replay, through
 from support.s3 import client
 from support.serving import HERE
@@ -283,3 +284,14 @@ def test_flows_that_mitmdump_has_saved_and_har_files_are_replayed_too(store, osp
         "DeleteObject",
     ]
     assert session.is_green(osp, store)
+
+
+def test_a_form_is_read_back_as_large_as_it_was_recorded(tmp_path):
+    file, content = tmp_path / "session.osp", bytes(range(256)) * 8192
+    options = {"osp_record": str(file), "osp_record_body": "4096"}
+    with recorded_gateway(tmp_path, options=options) as front:
+        fields = forms.boto3_fields("form", pair=forms.KeyPair(CLIENT_KEY, CLIENT_SECRET))
+        headers = {"Host": front.url.removeprefix("http://"), "Content-Type": forms.CONTENT_TYPE}
+        assert send("POST", front.url, "/demo", headers, forms.form_body(fields, content)).status == 200
+    (exchange,) = read_recording(file)
+    assert (exchange.operation, exchange.request.payload.content) == ("PostObject", content)

@@ -25,7 +25,7 @@ from osp_gateway.mitm.flowfile import FlowFileError
 from osp_gateway.mitm.wire import head_of
 from osp_gateway.outcomes import Verdict
 from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Form, Payload, RecordedRequest
-from osp_gateway.replay.tape import FormBody, Tape
+from osp_gateway.replay.tape import KEPT_OCTETS, Body, Tape, body_of
 from osp_gateway.replay.xml import without_secrets
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import locate
@@ -161,7 +161,7 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
         answer_body = Payload.of(without_secrets(answer_body.content))
     query = plain_query(head)
     presigned = "x-amz-signature=" in head.query.lower()
-    form = tape.request.form if isinstance(tape.request, FormBody) else None
+    form = tape.request.form
     signed = form.signed if form is not None else "authorization" in head.fields or presigned
     copy = http.HTTPFlow(_client(flow), Server(address=None))
     copy.request = http.Request(
@@ -222,10 +222,8 @@ def _as_written(flow: http.HTTPFlow, written: Mapping[str, Any]) -> Exchange:
     """Of a recording."""
     request, response = flow.request, flow.response
     assert response is not None
-    tape = Tape(head_of(flow))
-    tape.request.add(request.raw_content or b"")
-    form = tape.request.form if isinstance(tape.request, FormBody) else None
-    content = request.raw_content if form is None else tape.request.payload().content
+    body = _body(head_of(flow), request.raw_content or b"")
+    content = request.raw_content if body.form is None else body.payload().content
     recorded = RecordedRequest(
         method=request.method,
         bucket=written["bucket"],
@@ -236,12 +234,19 @@ def _as_written(flow: http.HTTPFlow, written: Mapping[str, Any]) -> Exchange:
         mode=written["mode"],
         expires=written["expires"] or None,
         signed=written["signed"],
-        form=form,
+        form=body.form,
     )
     answer = Answer(
         response.status_code, _fields(response.headers), _payload(written["response"], response.raw_content)
     )
     return Exchange(written["operation"], written["identity"], recorded, answer, *_times(flow))
+
+
+def _body(head: RequestHead, content: bytes) -> Body:
+    """A recorded body, all of it: what was to be kept was decided when it was recorded."""
+    body = body_of(head, len(content))
+    body.add(content)
+    return body
 
 
 def _as_found(flow: http.HTTPFlow) -> Exchange:
@@ -258,9 +263,9 @@ def _as_found(flow: http.HTTPFlow) -> Exchange:
         headers = (*headers, *hoisted.items())
     operation = _TABLE.name(head.method, resource, plain, head.fields)
     mode = head.get(CONTENT_SHA256) or ""
-    tape = Tape(head)
-    tape.request.add(flow.request.raw_content or b"")
-    form = tape.request.form if isinstance(tape.request, FormBody) else None
+    body = body_of(head, KEPT_OCTETS)
+    body.add(flow.request.raw_content or b"")
+    form = body.form
     signed = form is not None and form.signed
     recorded = RecordedRequest(
         method=head.method,
@@ -268,7 +273,7 @@ def _as_found(flow: http.HTTPFlow) -> Exchange:
         key_path=resource.canonical_key if form is None else encoding.encode(form.key.encode(), "/"),
         query=plain,
         headers=headers,
-        payload=tape.request.payload(),
+        payload=body.payload(),
         mode=mode if not _is_hash(mode) else "",
         expires=_expires(head) if presigned else None,
         signed=signed or presigned or "authorization" in head.fields or SIGNED_BY in head.fields,

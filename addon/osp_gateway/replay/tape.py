@@ -20,6 +20,9 @@ KEPT_OCTETS: Final = 1024 * 1024
 class Body:
     """One body."""
 
+    form: Form | None = None
+    """What a POST form says, without what authenticates it; None of other bodies, and where it could not be read."""
+
     def __init__(self, limit: int, algorithm: str = "sha256") -> None:
         """Keep up to `limit` octets; `algorithm` is that of the digest."""
         self._limit = limit
@@ -80,12 +83,6 @@ class FormBody(Body):
         except S3Error:
             self._reader = None
 
-    @property
-    def form(self) -> Form | None:
-        """What it says, without what authenticates it; None where it could not be read that far."""
-        fields = self._reader.fields if self._reader is not None else None
-        return Form.of(fields) if fields is not None else None
-
     def add(self, data: bytes | memoryview) -> None:
         """See `FramedBody`."""
         if self._reader is None:
@@ -93,8 +90,10 @@ class FormBody(Body):
         try:
             file = self._reader.feed(bytes(data)) + self._reader.feed(b"")  # what came along with the fields
         except S3Error:
-            self._reader = None
+            self._reader = self.form = None
             return
+        if self.form is None and self._reader.fields is not None:
+            self.form = Form.of(self._reader.fields)
         if file:
             super().add(file)
 
