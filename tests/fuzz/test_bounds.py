@@ -8,6 +8,7 @@ import hashlib
 import resource
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -150,3 +151,20 @@ def test_an_error_is_said_again_and_nothing_is_kept_for_it():
     assert first.value is second.value
     first.value.__traceback__ = None  # whose frames hold what was fed
     assert kept_octets(codec) < OVERHEAD
+
+
+def test_the_work_of_other_threads_is_not_counted():
+    stopped = threading.Event()
+
+    def busy() -> None:
+        while not stopped.is_set():
+            sum(range(3))
+
+    other = threading.Thread(target=busy)
+    other.start()
+    try:
+        counts = {instructions(lambda: sum(n for n in range(20_000))) for _ in range(10)}
+    finally:
+        stopped.set()
+        other.join()
+    assert len(counts) == 1
