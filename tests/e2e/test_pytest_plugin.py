@@ -219,7 +219,7 @@ def test_what_was_not_recorded_fails_at_once_and_is_told(suite, mode):
     assert "NotRecorded" in text
     assert "it has no answer, or none any more, to these requests:" in text
     assert "    PutObject bucket/b" in text
-    assert text.count("PutObject bucket/b\n") == 1, "nobody tried again"
+    assert text.count("PutObject bucket/b: REFUSED") == 1, "nobody tried again"
     assert (suite.folder / "recordings/test_it/test_session.osp").read_bytes() == before
 
 
