@@ -17,6 +17,7 @@ from osp_gateway.s3.errors import S3Error
 from osp_gateway.sigv4.explain import Explanation, Knowledge, explain
 from osp_gateway.sigv4.explain.reading import sightings
 from osp_gateway.sigv4.keys import told
+from osp_gateway.token_bucket import TokenBucket
 
 EXPLAINED: Final = frozenset({"SignatureDoesNotMatch", "RequestTimeTooSkewed"})
 PER_SECOND: Final = 2.0
@@ -32,8 +33,7 @@ class Explainer:
         self._settings = settings
         self._keystore = keystore
         self._clock = clock
-        self._left = BURST
-        self._counted_at = clock()
+        self._allowance = TokenBucket(PER_SECOND, BURST, clock())
 
     async def explanation(self, error: S3Error, arrival: Arrival) -> Explanation | None:
         """Why a request was refused, or None where nothing is to be found out about that."""
@@ -42,7 +42,7 @@ class Explainer:
         head = arrival.head
         seen = sightings(head)
         # An explanation quotes the request: no token must stand in it.
-        if not seen or told(key := seen[0].access_key) != key or not self._may_explain():
+        if not seen or told(key := seen[0].access_key) != key or not self._allowance.take(self._clock()):
             return None
         knowledge = Knowledge(
             secret=self._keystore.known(seen[0].access_key, head.get("x-amz-security-token")),
@@ -62,13 +62,3 @@ class Explainer:
             details["CanonicalRequest"] = explanation.canonical_request
             details["Hint"] = explanation.hint
         return S3Error(error.code, error.message, reason=f"{error.code}: {explanation.line}", details=details)
-
-    def _may_explain(self) -> bool:
-        """A token bucket."""
-        now = self._clock()
-        self._left = min(BURST, self._left + max(0.0, now - self._counted_at) * PER_SECOND)
-        self._counted_at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -60,6 +61,11 @@ def _trust(value: object) -> bool | Path:
 
 
 Trust = Annotated[bool | Path, PlainValidator(_trust)]
+
+
+def place_of(location: Sequence[int | str]) -> str:
+    """Where a mistake is, for people: `faults[0].latency` of what pydantic calls its location."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
 
 
 class Model(BaseModel):

@@ -83,7 +83,7 @@ _JWT: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0
 _JWT_BEGINS: Final = b"eyJ"
 _JWT_IN_TEXT: Final = re.compile(_JWT.pattern.decode())
 _CREDENTIAL: Final = "Credential"
-_CREDENTIALS: Final = frozenset({b"awsaccesskeyid", b"x-amz-credential"})
+_CREDENTIALS: Final = frozenset({"awsaccesskeyid", "x-amz-credential"})
 """Parameters and fields that name an access key."""
 _PLAIN_PARTS: Final = frozenset({"Credential", "SignedHeaders"})
 _BOUNDARY: Final = re.compile(r"boundary=(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))", re.IGNORECASE).search
@@ -225,14 +225,14 @@ class Redactor:
         name, equals, value = piece.partition(b"=")
         if equals and self._is_secret(name):
             return name + equals + self.mark(_decoded(value)).encode()
-        if equals and _decoded(_decoded(name)).strip().lower().removeprefix(b"amp;") in _CREDENTIALS:
+        if equals and _plain(name) in _CREDENTIALS:
             written = _decoded(value).decode("latin-1")
             masked = self.credential(written)
             return piece if masked == written else name + equals + quote(masked, safe="").encode()
         return self._in_text(piece)
 
     def _is_secret(self, name: bytes) -> bool:
-        plain = _decoded(_decoded(name)).decode("latin-1").strip().lower().removeprefix("amp;")
+        plain = _plain(name)
         return plain in self._parameters or plain.endswith(_SECRET_ENDINGS)
 
     def _in_text(self, octets: bytes) -> bytes:
@@ -315,7 +315,7 @@ class Redactor:
             return head + blank + self._policy(text) + end
         if not named or (name not in _FORM_FIELDS_SHOWN and self._is_secret(name.encode("latin-1"))):
             return head + blank + self.mark(text).encode() + end
-        if name.encode("latin-1") in _CREDENTIALS:
+        if name in _CREDENTIALS:
             return head + blank + self.credential(text.decode("latin-1")).encode("latin-1") + end
         return part
 
@@ -354,7 +354,7 @@ class Redactor:
         plain = name.removeprefix("$").encode("utf-8", "replace")
         if self._is_secret(plain):
             return self.mark(value)
-        if plain.lower() in _CREDENTIALS:
+        if _plain(plain) in _CREDENTIALS:
             return self.credential(value)
         return self._tokens(value.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
@@ -399,6 +399,11 @@ class Redactor:
         for form in (value, text, quote(plain, safe=""), quote(plain), escape(text)):
             if len(form) >= _SHORTEST and not IS_MARK(form):
                 found.setdefault(form, mark)
+
+
+def _plain(name: bytes) -> str:
+    """A parameter's name, however it was written."""
+    return _decoded(_decoded(name)).decode("latin-1").strip().lower().removeprefix("amp;")
 
 
 def _parts_of_credential(value: str) -> tuple[str, str, str]:

@@ -12,19 +12,15 @@ from botocore.exceptions import ClientError
 from mitmproxy.io import FlowReader
 
 from support.processes import (
-    BIN,
     START_SECONDS,
-    Running,
     Store,
     config_for,
     gateway,
     rclone_server,
 )
-from support.replays import error_of, everyday, recording, through
+from support.replays import error_of, everyday, recording, served, through
 from support.s3 import client
 from support.sessions import SESSIONS, Place
-
-SERVING = r"reverse proxy to [^\n]* listening at [^\s]*?:(\d+)\.?\s"
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +36,6 @@ def recorded(tmp_path_factory) -> tuple[Path, list[Any], Store]:
                 s3.put_object(Bucket="demo", Key="changes", Body=body)
                 s3.get_object(Bucket="demo", Key="changes")["Body"].read()
     return folder / "session.osp", seen, store
-
-
-@contextmanager
-def served(file: Path, folder: Path, *more: str) -> Iterator[str]:
-    """`osp replay --serve`."""
-    running = Running([str(BIN / "osp"), "replay", str(file), "--serve", *more], folder / "serve.log")
-    try:
-        yield f"http://127.0.0.1:{running.wait_for(SERVING)[0][1]}"
-    finally:
-        running.stop()
 
 
 @contextmanager

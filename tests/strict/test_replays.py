@@ -15,15 +15,13 @@ from osp_gateway.mitm.recording import read_recording
 from support.processes import (
     BACKEND_KEY,
     BACKEND_SECRET,
-    BIN,
     GatewayProcess,
-    Running,
     Store,
     config_for,
     gateway,
 )
 from support.raw_s3 import send
-from support.replays import keys, replay
+from support.replays import keys, replay, served
 from support.s3 import client
 from support.sessions import SESSIONS, Place
 from support.strict import ALICE, Cluster, strict_config
@@ -249,12 +247,8 @@ def test_what_authenticates_a_form_is_not_recorded(forms):
 
 
 def test_forms_are_answered_offline(stores, forms, tmp_path):
-    running = Running([str(BIN / "osp"), "replay", str(forms), "--serve"], tmp_path / "log")
-    try:
-        port = running.wait_for(r"reverse proxy to [^\n]* listening at [^\s]*?:(\d+)\.?\s")[0][1]
-        s3, url = client(f"http://127.0.0.1:{port}", signature_version="s3v4"), f"http://127.0.0.1:{port}"
+    with served(forms, tmp_path) as url:
+        s3 = client(url, signature_version="s3v4")
         assert post_form(s3, url, "forms/${filename}", b"named", {}, 'a "name".txt') == 204
         assert post_form(s3, url, "forms/large", bytes(range(256)) * 1024, {}) == 204
         assert post_form(s3, url, "forms/large", b"something else", {}) == 503
-    finally:
-        running.stop()

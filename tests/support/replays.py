@@ -17,12 +17,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from support.processes import BIN, CLIENT_KEY, CLIENT_SECRET, GatewayProcess, Store, config_for, gateway
+from support.processes import BIN, CLIENT_KEY, CLIENT_SECRET, GatewayProcess, Running, Store, config_for, gateway
 from support.s3 import client
 
 TOLERANCES = Path(__file__).with_name("rclone.tolerances.toml")
 """What rclone's server answers otherwise each time."""
 MIB = 1024 * 1024
+SERVING = r"reverse proxy to [^\n]* listening at [^\s]*?:(\d+)\.?\s"
 
 
 def keys(key: str = CLIENT_KEY, secret: str = CLIENT_SECRET) -> dict[str, str]:
@@ -76,6 +77,16 @@ def recording(folder: Path, store: Store, validator: str = "", **options: str) -
     settings = {"osp_record": str(folder / "session.osp"), **options}
     with gateway(folder / "gateway", config_for(store, validator=validator), options=settings) as running:
         yield running
+
+
+@contextmanager
+def served(file: Path, folder: Path, *more: str) -> Iterator[str]:
+    """`osp replay --serve`."""
+    running = Running([str(BIN / "osp"), "replay", str(file), "--serve", *more], folder / "serve.log")
+    try:
+        yield f"http://127.0.0.1:{running.wait_for(SERVING)[0][1]}"
+    finally:
+        running.stop()
 
 
 def error_of(call: Callable[..., Any], **arguments: Any) -> str:

@@ -15,16 +15,11 @@ from typing import Any, Final
 from osp_gateway.faults import rules as r
 from osp_gateway.faults.plan import BEFORE_THE_HEAD, Ending, Facts, Happened, Plan, Slices, Way
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.token_bucket import TokenBucket
 
 KB: Final = 1000
 MAX_BUCKETS: Final = 10_000
 """Token buckets, of one rule that has one for each bucket or identity."""
-
-
-@dataclass(slots=True)
-class _Tokens:
-    left: float
-    at: float
 
 
 @dataclass(slots=True)
@@ -34,7 +29,7 @@ class _State:
     random: Random
     matched: int = 0
     happened: int = 0
-    tokens: dict[str, _Tokens] = field(default_factory=dict)
+    tokens: dict[str, TokenBucket] = field(default_factory=dict)
 
 
 class Faults:
@@ -61,7 +56,9 @@ class Faults:
         """
         seconds, happened = 0.0, []
         for number, rule in enumerate(self.rules.faults):
-            if isinstance(rule, r.ClockSkewFault) and self._is_hit(number, rule, facts) and self._is_left(number, rule):
+            if not isinstance(rule, r.ClockSkewFault) or not matches(rule, facts):
+                continue
+            if self._is_hit(number, rule) and self._is_left(number, rule):
                 seconds += rule.offset
                 happened.append(_happened(number, rule, f"the clock is off by {rule.offset:+g} s"))
         return seconds, tuple(happened)
@@ -77,7 +74,9 @@ class Faults:
         plan = Plan((), seed=f"{self.rules.seed}/request {self._requests}")
         for number, rule in enumerate(self.rules.faults):
             apply = _APPLY.get(type(rule))
-            if apply is None or not self._fits(number, rule, facts, now) or not self._is_hit(number, rule, facts):
+            if apply is None or not matches(rule, facts) or not self._fits(number, rule, facts, now):
+                continue
+            if not self._is_hit(number, rule):
                 continue
             if plan.answer is not None or not self._is_left(number, rule):
                 continue
@@ -96,10 +95,8 @@ class Faults:
             return facts.region != rule.region and bool(facts.bucket)
         return not isinstance(rule, r.ThrottleFault) or self._is_too_much(number, rule, facts, now)
 
-    def _is_hit(self, number: int, rule: r.Rule, facts: Facts) -> bool:
-        """Whether a request has its turn; all that match are counted, whatever other rules do to them."""
-        if not matches(rule, facts):
-            return False
+    def _is_hit(self, number: int, rule: r.Rule) -> bool:
+        """Whether a request that matches has its turn; all are counted, whatever other rules do to them."""
         state = self._states[number]
         state.matched += 1
         if rule.nth and state.matched not in rule.nth:
@@ -115,19 +112,11 @@ class Faults:
         return True
 
     def _is_too_much(self, number: int, rule: r.ThrottleFault, facts: Facts, now: float) -> bool:
-        if not matches(rule, facts):
-            return False
         whose = {"gateway": "", "bucket": facts.bucket, "identity": facts.identity}[rule.per]
         buckets = self._states[number].tokens
         if whose not in buckets and len(buckets) >= MAX_BUCKETS:
             del buckets[next(iter(buckets))]
-        tokens = buckets.setdefault(whose, _Tokens(rule.burst, now))
-        tokens.left = min(rule.burst, tokens.left + (now - tokens.at) * rule.rate)
-        tokens.at = now
-        if tokens.left < 1:
-            return True
-        tokens.left -= 1
-        return False
+        return not buckets.setdefault(whose, TokenBucket(rule.rate, rule.burst, now)).take(now)
 
 
 def matches(rule: r.Rule, facts: Facts) -> bool:

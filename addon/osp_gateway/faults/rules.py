@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from osp_gateway.fields import AnyCount, AtLeastZero, Count, Model, Region, not_a_bool
+from osp_gateway.fields import AnyCount, AtLeastZero, Count, Model, Region, not_a_bool, place_of
 from osp_gateway.s3.errors import STATUS
 
 MAX_MS: Final = 600_000
@@ -302,7 +302,7 @@ def _line(problem: Mapping[str, Any]) -> str:
     location, message = tuple(problem["loc"]), str(problem["msg"]).removeprefix("Value error, ")
     if location[:1] == ("faults",) and len(location) > 2:
         location = (*location[:2], *location[3:])
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    place = place_of(location)
     if problem["type"] == "extra_forbidden":
         message = "unknown field"
     elif problem["type"] == "missing":

@@ -86,7 +86,7 @@ class OspAddon:
         self._instruments = Instruments(self.desk.watch, self._connections, __version__)
         self._admin = AdminServer(self._life.pages(), self._instruments.documents())
         if settings is not None:
-            self._use(settings)
+            self.use(settings)
 
     # For commands
 
@@ -100,14 +100,10 @@ class OspAddon:
         """The configuration in use."""
         return self._settings
 
-    def use(self, settings: Settings) -> None:
-        """Another configuration, from the next request on. Raises `ConfigError` where its files cannot be used."""
-        self._use(settings)
-
     def find_out_anew(self) -> None:
         """Forget all that is cached. Requests under way end as they began."""
         if self._settings is not None:
-            self._use(self._settings)
+            self.use(self._settings)
 
     async def reload(self) -> None:
         """See `_reload`."""
@@ -199,7 +195,7 @@ class OspAddon:
             self._rolling_back = False
             return
         try:
-            self._use(configfile.load(path).settings)
+            self.use(configfile.load(path).settings)
         except ConfigError as error:
             _tell(path, error)
             if self._running:
@@ -216,7 +212,7 @@ class OspAddon:
         try:
             if self._source is not None:
                 # In a thread: it may take its time, and may well run an event loop of its own.
-                self._use((await self._reader.call(configfile.load, self._source)).settings)
+                self.use((await self._reader.call(configfile.load, self._source)).settings)
                 log.info("%s: read anew; what was cached is found out anew", self._source)
             elif self._settings is not None:
                 self._certificate = certificate_of(self._settings)
@@ -232,7 +228,7 @@ class OspAddon:
         finally:
             self._instruments.reloads[outcome] += 1
 
-    def _use(self, settings: Settings) -> None:
+    def use(self, settings: Settings) -> None:
         """From the next request on. Raises `ConfigError`, and changes nothing, where files cannot be used."""
         tallies = self._instruments.tallies
         certificate = certificate_of(settings)

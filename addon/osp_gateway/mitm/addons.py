@@ -21,7 +21,7 @@ def gateway_addons(
     *,
     library: Library | None = None,
     extra: str = FORWARD,
-    faults: bool | None = None,
+    faults: bool = False,
 ) -> list[Any]:
     """The list.
 
@@ -30,7 +30,7 @@ def gateway_addons(
         source: the file that `settings` are from.
         library: recorded answers, where mitmproxy's own options for server replay are not there.
         extra: what to do with requests that have no recorded answer: mitmproxy's `server_replay_extra`.
-        faults: whether requests can be broken on purpose; None: where people look, and not where users are served.
+        faults: whether requests can be broken on purpose, also where nobody looks at them.
 
     Raises:
         ConfigError: the settings' certificate cannot be used.
@@ -39,7 +39,7 @@ def gateway_addons(
     desk = gateway.desk
     looked_at = settings is None
     addons: list[Any] = [RecorderAddon(desk), gateway, OfflineAddon(desk, library, extra)]
-    if faults if faults is not None else looked_at:
+    if faults or looked_at:
         addons.append(FaultsAddon(desk))
     addons.append(ClientReplayAddon(desk))
     return [*addons, CommandsAddon(gateway)] if looked_at else addons

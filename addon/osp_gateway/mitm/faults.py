@@ -1,7 +1,7 @@
 """Faults on purpose: the addon that decides which request has which, and the commands for them.
 
-A fault comes after the gateway's own decision: what is refused stays refused. Heads are changed here; what happens to
-messages on their way is done by `FaultyStream`, by the plan on the desk.
+A fault comes after the gateway's own decision: what is refused stays refused. What happens to messages on their way is
+done by `FaultyStream`, by the plan on the desk.
 """
 
 from __future__ import annotations
@@ -232,11 +232,7 @@ def _stored(md5: str) -> http.Response:
 
 
 def _not_told() -> S3Error:
-    return S3Error(
-        "InternalError",
-        "We encountered an internal error. Please try again.",
-        reason="the part is stored, its client told that it is not: a fault",
-    )
+    return S3Error.internal("the part is stored, its client told that it is not: a fault")
 
 
 def _parsed(words: Sequence[str]) -> Mapping[str, Any]:

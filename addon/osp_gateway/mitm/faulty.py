@@ -11,7 +11,6 @@ itself knows nothing of it and takes what waits for sent.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -38,8 +37,6 @@ from osp_gateway.faults.plan import PLAIN, Ending, Plan, Way
 from osp_gateway.faults.shaping import Shaper
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.pacing import PacedStream, Stalled
-
-log = logging.getLogger(__name__)
 
 MAX_HELD_OCTETS: Final = 256 * 1024
 """What may wait of a body before no more of it is read."""

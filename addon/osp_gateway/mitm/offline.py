@@ -87,16 +87,17 @@ class OfflineAddon:
             return
         cut = plan is not None and plan.down.ending is not None
         try:
-            if answer_offline(flow, outcome.verdict, tape, library, keep=cut):
-                flow.comment += ", answered from the recording"
-                return
-            problem = not_recorded(outcome.verdict)
+            found = answer_offline(flow, outcome.verdict, tape, library, keep=cut)
         except S3Error as error:
-            problem = error
-        else:
-            if self._extra == FORWARD:
-                return
-        self.unmatched.append(outcome.verdict)
+            self._unanswered(flow, outcome.verdict, error)
+            return
+        if found:
+            flow.comment += ", answered from the recording"
+        elif self._extra != FORWARD:
+            self._unanswered(flow, outcome.verdict, not_recorded(outcome.verdict))
+
+    def _unanswered(self, flow: http.HTTPFlow, verdict: Verdict, problem: S3Error) -> None:
+        self.unmatched.append(verdict)
         if self._extra == "kill":
             flow.kill()
         else:

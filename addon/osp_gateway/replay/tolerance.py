@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from osp_gateway.fields import Model
+from osp_gateway.fields import Model, place_of
 from osp_gateway.replay.xml import SECRETS
 
 HEADERS: Final = (
@@ -118,19 +118,19 @@ class Tolerance(Model):
 
     def same_status(self, operation: str, one: int, other: int) -> bool:
         """Whether a status is as good as another."""
-        return one == other or any(
-            one in group and other in group for r in self.ignore if r.concerns(operation) for group in r.statuses
-        )
+        return one == other or self._groups(operation, "statuses", one, other)
 
     def same_document(self, operation: str, one: str, other: str) -> bool:
         """Whether a document's name is as good as another."""
-        return one == other or any(
-            one in group and other in group for r in self.ignore if r.concerns(operation) for group in r.documents
-        )
+        return one == other or self._groups(operation, "documents", one, other)
 
     def unordered(self, operation: str, element: str) -> bool:
         """Whether the order of these elements says nothing."""
         return element in UNORDERED or self._lists(operation, "unordered", element)
+
+    def _groups(self, operation: str, kind: str, one: object, other: object) -> bool:
+        groups = (group for rule in self.ignore if rule.concerns(operation) for group in getattr(rule, kind))
+        return any(one in group and other in group for group in groups)
 
     def _lists(self, operation: str, kind: str, name: str) -> bool:
         return any(_matches(name, getattr(rule, kind)) for rule in self.ignore if rule.concerns(operation))
@@ -151,12 +151,7 @@ def load(path: Path) -> Tolerance:
     try:
         return Tolerance.model_validate(written)
     except ValidationError as error:
-        raise ToleranceError([_line(problem["loc"], problem["msg"]) for problem in error.errors()]) from None
-
-
-def _line(location: tuple[int | str, ...], message: str) -> str:
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    return f"{place}: {message}"
+        raise ToleranceError([f"{place_of(one['loc'])}: {one['msg']}" for one in error.errors()]) from None
 
 
 def _matches(name: str, globs: tuple[str, ...]) -> bool:

@@ -12,21 +12,10 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from osp_gateway.backends.refusals import QUOTED
 from osp_gateway.replay.exchange import Payload
 
-SECRETS: Final = frozenset(
-    {
-        "AWSAccessKeyId",
-        "CanonicalRequest",
-        "CanonicalRequestBytes",
-        "SecretAccessKey",
-        "SessionToken",
-        "SignatureProvided",
-        "StringToSign",
-        "StringToSignBytes",
-        "Token-0",
-    }
-)
+SECRETS: Final = QUOTED | {"SecretAccessKey", "SessionToken"}
 """What stores tell of a signature that they refuse, and of keys that they hand out: neither recorded nor compared."""
 _SECRET: Final = re.compile(
     rb"<((?:[\w.-]+:)?(?:%b))(?:\s[^>]*)?>.*?</\1\s*>" % "|".join(map(re.escape, SECRETS)).encode(), re.DOTALL

@@ -8,6 +8,7 @@ one thing to the authorizer and another to the store.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -87,8 +88,9 @@ class OperationTable:
         self._plain = {(o.method, o.scope): o for o in ordered if o.weight == 0}
 
     @classmethod
+    @functools.cache
     def from_botocore(cls) -> OperationTable:
-        """The table of all operations in botocore's S3 model."""
+        """The table of all operations in botocore's S3 model: the same one for all, it is only read."""
         model = Loader().load_service_model("s3", "service-2")
         return cls(_read_model(model))
 

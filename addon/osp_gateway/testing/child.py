@@ -39,7 +39,7 @@ Answer = Mapping[str, Any]
 
 
 class Witness:
-    """Comes first: notes what went by, and what goes wrong in reading commands is told."""
+    """Comes first: says when the port is open, and notes what went by."""
 
     def __init__(self, gateway: OspAddon, ready: Callable[[], None]) -> None:
         self._desk = gateway.desk

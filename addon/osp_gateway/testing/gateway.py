@@ -168,12 +168,11 @@ class S3Recording:
     """The recording of a test."""
 
     def __init__(self, session: Session, plan: Plan, folder: Path, mode: str) -> None:
-        """Begin; see `use`."""
+        """Begin."""
         self._session = session
         self._folder = folder
         self._mode = mode
         self._draft = session.folder / f"recording-{os.getpid()}.osp"
-        self.plan = plan
         self._use(plan)
 
     @property
