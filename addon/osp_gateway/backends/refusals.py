@@ -2,16 +2,21 @@
 
 Where a store refuses the gateway's credentials, its error document quotes them: the backend's access key, the string
 to sign, the canonical request with the backend's names, a session token. All of that is blotted out, at its length, so
-that nothing else of the answer changes; code and message stay. Documents with a content coding are not looked into.
+that nothing else of the answer changes; code and message stay. Documents with a content coding are decoded before; in
+the place of what cannot be decoded there is a document of the gateway's own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from typing import Final
 
-STATUSES: Final = frozenset({400, 401, 403})
+FIRST_STATUS: Final = 400
+"""From this status on an answer is a refusal: stores differ in those that they give."""
+LONGEST_DECODED: Final = 64 * 1024
+"""No error document of a store is longer."""
 QUOTED: Final = frozenset(
     {
         "AWSAccessKeyId",
@@ -20,13 +25,63 @@ QUOTED: Final = frozenset(
         "SignatureProvided",
         "StringToSign",
         "StringToSignBytes",
-        "Token-0",
     }
 )
 """The elements that quote them."""
-_OPENING: Final = re.compile(rb"<((?:[\w.-]{1,64}:)?(?:%b))(?:\s[^>]{0,512})?>" % "|".join(QUOTED).encode())
+_HEADER: Final = rb"ArgumentValue(?=>\s{0,64}(?:AWS4-|AWS |Bearer |Basic ))"
+"""S3 quotes the whole of an `Authorization` header that it does not understand; other arguments are the client's."""
+_ELEMENTS: Final = b"|".join([*[name.encode() for name in sorted(QUOTED)], rb"Token-[0-9]{1,3}", _HEADER])
+_OPENING: Final = re.compile(rb"<((?:[\w.-]{1,64}:)?(?:%b))(?:\s[^>]{0,512})?>" % _ELEMENTS)
+_PLAIN_CODINGS: Final = frozenset({"", "identity", "aws-chunked"})
+_ZLIB_CODINGS: Final = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
+_CODES: Final[Mapping[int, str]] = {400: "InvalidRequest", 401: "AccessDenied", 403: "AccessDenied", 404: "NoSuchKey"}
+_OTHER_CODES: Final = ("InvalidRequest", "InternalError")
 _LONGEST: Final = 1024
 """No opening tag is longer."""
+
+
+def coding_of(written: str) -> str | None:
+    """The content coding of a document that has to be decoded before it can be looked into; None where it has none."""
+    coding = written.strip().lower()
+    return None if coding in _PLAIN_CODINGS else coding
+
+
+class DecodedRefusal:
+    """An error document without its content coding; it is held until it is complete."""
+
+    def __init__(self, coding: str, status: int) -> None:
+        """`coding` is what the answer says that it has."""
+        self._status = status
+        self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB) if coding in _ZLIB_CODINGS else None
+        self._document = b""
+        self._fed = False
+
+    def feed(self, data: bytes) -> bytes:
+        """One more piece; nothing comes out before the end."""
+        self._fed = self._fed or bool(data)
+        if self._inflate is None or self._inflate.eof:
+            return b""
+        try:
+            self._document += self._inflate.decompress(data, LONGEST_DECODED + 1 - len(self._document))
+        except zlib.error:
+            self._inflate = None
+        if len(self._document) > LONGEST_DECODED:
+            self._inflate, self._document = None, b""
+        return b""
+
+    def finish(self) -> bytes:
+        """The document, or in its place one that only says what the status says."""
+        if self._inflate is not None and self._inflate.eof:
+            return self._document
+        return self._own() if self._fed else b""
+
+    def _own(self) -> bytes:
+        code = _CODES.get(self._status, _OTHER_CODES[self._status >= 500])
+        return (
+            f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code>'
+            "<Message>The store refused the request.</Message></Error>"
+        ).encode()
 
 
 class QuoteMask:

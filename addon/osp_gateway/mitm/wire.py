@@ -10,7 +10,7 @@ from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from osp_gateway.backends.confined import ConfinedAnswer, ConfinedNames, mapped_headers
-from osp_gateway.backends.refusals import STATUSES, QuoteMask
+from osp_gateway.backends.refusals import FIRST_STATUS, DecodedRefusal, QuoteMask, coding_of
 from osp_gateway.backends.responses import OBJECT_OPERATIONS, DeleteResultCompleter, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
 from osp_gateway.gateway import Gateway
@@ -28,8 +28,11 @@ CONNECTION_HEADERS: Final = frozenset(
 )
 CONNECTION_HEADERS_H2: Final = CONNECTION_HEADERS | {b"transfer-encoding"}
 
+_OF_CODED_DOCUMENTS: Final = frozenset({b"content-encoding", b"content-md5"})
+"""Headers that are no longer true of a document which was decoded."""
+
 Fields = tuple[tuple[bytes, bytes], ...]
-Rewriter = XmlNameRewriter | ConfinedAnswer | DeleteResultCompleter | QuoteMask
+Rewriter = XmlNameRewriter | ConfinedAnswer | DeleteResultCompleter | DecodedRefusal | QuoteMask
 
 
 def arrival_of(
@@ -171,6 +174,10 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Ta
     kept = tuple([field for field in fields if field[0].lower() not in dropped])
     names = forward.names
     rewriters: list[Rewriter] = []
+    refused = response.status_code >= FIRST_STATUS and _has_body(flow, response)
+    coding = coding_of(_codings(kept)) if refused and names.confined is None else None
+    if coding is not None:
+        kept = tuple([field for field in kept if field[0].lower() not in _OF_CODED_DOCUMENTS])
     if names.confined is not None:
         kept, rewriters = _confined(names.confined, forward, flow, kept)
     elif _may_name_the_backend(forward, response.status_code):
@@ -182,10 +189,12 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Ta
             rewriters.append(XmlNameRewriter(names))
     if forward.entries and response.status_code == 200:
         rewriters.append(DeleteResultCompleter(forward.entries))
-    if rewriters:
+    first: list[Rewriter] = [DecodedRefusal(coding, response.status_code)] if coding is not None else []
+    if first or rewriters:
         kept = _with_unknown_length(kept, flow)
-    if response.status_code in STATUSES and _has_body(flow, response):
-        rewriters.insert(0, QuoteMask(lambda: _told_of_refusal(forward)))
+    if refused:
+        first.append(QuoteMask(lambda: _told_of_refusal(forward)))
+    rewriters = first + rewriters
     if kept != fields:
         # A response of the flow's own: the connection to the backend still needs the one that it read.
         response = flow.response = _with_fields(response, kept)
@@ -259,6 +268,10 @@ def _mapped_location(field: tuple[bytes, bytes], mapped: Callable[[str], str]) -
 
 def _by_name(fields: Fields) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in fields}
+
+
+def _codings(fields: Fields) -> str:
+    return ",".join([value.decode("latin-1") for name, value in fields if name.lower() == b"content-encoding"])
 
 
 def _with_unknown_length(fields: Fields, flow: http.HTTPFlow) -> Fields:
