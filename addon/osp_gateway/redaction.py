@@ -22,6 +22,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 from xml.sax.saxutils import escape
 
+from osp_gateway import tokens
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.explain.reading import sightings
 from osp_gateway.sigv4.keys import told
@@ -66,8 +67,8 @@ _SHORTEST: Final = 6
 """Shorter values are not looked for in other text: they would be found where they are not."""
 
 _IN_TEXT: Final = re.compile(
-    r"((?:x-amz-signature|security-token|session-token|customer-key(?:-md5)?|access_token|id_token|[?&]signature)"
-    r"(?:=|%3d|%253d))((?:(?!%26)[^&\s\"<>])*)",
+    r"((x-amz-credential|x-amz-signature|security-token|session-token|customer-key(?:-md5)?|access_token|id_token"
+    r"|[?&]signature)(?:=|%3d|%253d))((?:(?!%26)[^&\s\"<>])*)",
     re.IGNORECASE,
 )
 _IN_TARGET: Final = re.compile(_IN_TEXT.pattern.encode(), re.IGNORECASE)
@@ -79,9 +80,6 @@ _V4: Final = re.compile(r"(\s*AWS4-[A-Z0-9-]{1,40}\s+)(.*)", re.DOTALL).fullmatc
 _V2: Final = re.compile(r"(AWS [^\s:]{1,128}:)(.+)", re.DOTALL).fullmatch
 _LINE_ENDS: Final = re.compile(rb"(\r\n|\r|\n)")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}").fullmatch
-_JWT: Final = re.compile(rb"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?")
-_JWT_BEGINS: Final = b"eyJ"
-_JWT_IN_TEXT: Final = re.compile(_JWT.pattern.decode())
 _CREDENTIAL: Final = "Credential"
 _CREDENTIALS: Final = frozenset({"awsaccesskeyid", "x-amz-credential"})
 """Parameters and fields that name an access key."""
@@ -189,9 +187,7 @@ class Redactor:
 
     def _tokens(self, octets: bytes) -> bytes:
         """JSON Web Tokens, wherever they stand."""
-        if _JWT_BEGINS not in octets:
-            return octets
-        return _JWT.sub(lambda match: self.mark(match[0]).encode(), octets)
+        return tokens.replaced_octets(octets, self.mark)
 
     def _authorization(self, text: str) -> str:
         if (match := _V4(text)) is not None:
@@ -239,7 +235,17 @@ class Redactor:
         """URLs and the like within something else."""
         if b"=" not in octets and b"%3" not in octets and b"%253" not in octets:
             return octets
-        return _IN_TARGET.sub(lambda match: match[1] + self.mark(_decoded(match[2])).encode(), octets)
+        return _IN_TARGET.sub(
+            lambda match: match[1] + self._value_in_text(match[2], _decoded(match[3]), match[3]), octets
+        )
+
+    def _value_in_text(self, name: bytes, plain: bytes, written: bytes) -> bytes:
+        """The value of a parameter that stands in text; access keys stay as they are written."""
+        if name.lower().decode() not in _CREDENTIALS:
+            return self.mark(plain).encode()
+        text = plain.decode("latin-1")
+        masked = self.credential(text)
+        return written if masked == text else quote(masked, safe="").encode()
 
     # Bodies
 
@@ -369,10 +375,15 @@ class Redactor:
                 if secret in text:
                     text = text.replace(secret, mark)
             text = self._header_line.sub(self._scrubbed_line, text)
-            text = _IN_TEXT.sub(lambda match: match[1] + self.mark(unquote_to_bytes(match[2])), text)
-            return _JWT_IN_TEXT.sub(lambda match: self.mark(match[0]), text)
+            text = _IN_TEXT.sub(self._scrubbed_value, text)
+            return tokens.replaced(text, self.mark)
 
         return scrub
+
+    def _scrubbed_value(self, match: re.Match[str]) -> str:
+        written = match[3].encode("utf-8", "surrogatepass")
+        masked = self._value_in_text(match[2].encode(), unquote_to_bytes(written), written)
+        return match[1] + masked.decode("utf-8", "surrogatepass")
 
     def _scrubbed_line(self, match: re.Match[str]) -> str:
         return f"{match[1]}:{self._value(match[1].lower().encode(), _octets(match[2])).decode('latin-1')}"

@@ -245,6 +245,27 @@ def chunked() -> Seeds:
     return seeds
 
 
+def masking() -> Seeds:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJmYWtlIn0.ZmFrZQ"
+    cookies = [("cookie", "a=b; session=fake"), ("x-amz-security-token", "fake"), ("x-internal-ticket", "fake")]
+    query = presigned()["token"].decode()
+    form = forms.form_body(forms.signed_fields({"key": "a"}, bucket=targets.BUCKET))
+    answer = b"<R><SecretAccessKey>fake</SecretAccessKey><StringToSign><![CDATA[fake]]></StringToSign></R>"
+    signer = aws_chunked.Signer(targets.PAIR.secret_key, targets.SEED, targets.DATE, targets.SCOPE)
+    chunks = aws_chunked.encode(aws_chunked.HMAC_TRAILER, [b"a chunk", b"another"], signer=signer)
+    return {
+        "headers": signed("GET", "/bucket/key", cookies),
+        "bearer": lines("GET /bucket/key", [("authorization", f"Bearer {token}"), ("referer", f"/a?{query}")]),
+        "sigv2": b"GET /bucket/key\nauthorization:AWS fake-key:ZmFrZQ==\n\n" + answer,
+        "presigned": f"GET /bucket/key?{query}\nhost:a".encode(),
+        "encoded": f"GET /bucket/key%3F{query.replace('&', '%26')}\nhost:a".encode(),
+        "token": f"GET /bucket/{token}?X-Amz-Credential={token}\nhost:a\n\n{token}".encode(),
+        "form": lines("POST /bucket", [("content-type", forms.CONTENT_TYPE)]) + b"\n\n" + form,
+        "sts": b"POST /\ncontent-type:application/x-www-form-urlencoded\n\nAction=a&WebIdentityToken=" + token.encode(),
+        "chunked": signed("PUT", "/bucket/key", payload=aws_chunked.HMAC_TRAILER) + b"\n\n" + chunks,
+    }
+
+
 def plain_body() -> Seeds:
     def seed(headers: dict[str, str], body: bytes) -> bytes:
         return "".join(f"{name}:{value}\n" for name, value in headers.items()).encode() + b"\n" + body
@@ -262,7 +283,11 @@ def plain_body() -> Seeds:
 
 
 def main() -> None:
-    for make in (authorization, presigned, addresses, delete_objects, post_policy, post_form, chunked, plain_body):
+    makers = (
+        *(authorization, presigned, addresses, delete_objects, post_policy, post_form, chunked, plain_body),
+        masking,
+    )
+    for make in makers:
         write(make.__name__, make())
     head = signed("GET", "/bucket/key").decode("latin-1").split("\n")
     assert RequestHead("GET", "/bucket/key", "", tuple(line.split(":", 1) for line in head[1:])).get("host")  # type: ignore[misc]

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
 from fuzz.kept import kept_octets
+from osp_gateway.observe.clean import masked_target
+from osp_gateway.redaction import Redactor
 from osp_gateway.s3 import address, encoding
 from osp_gateway.s3.batch import MAX_BODY_OCTETS, MAX_OBJECTS, read_delete
 from osp_gateway.s3.errors import S3Error
@@ -142,6 +144,23 @@ def chunked(data: bytes) -> None:
         _assert_same_however_split(lambda pieces: _run_codec(make, pieces, stated), body)
 
 
+def masking(data: bytes) -> None:
+    """A head, an empty line, a body: what people may see of them; what is masked is so once and for all."""
+    lines, _, body = data.partition(b"\n\n")
+    head = _head(lines)
+    target = f"{head.path}?{head.query}".encode("latin-1")
+    for mask, plain in ((_REDACTOR.fields, _octets(head.headers)), (_REDACTOR.target, target)):
+        masked = mask(plain)
+        assert mask(masked) == masked
+    scrub = _REDACTOR.scrubber(head)
+    scrub(masked_target(target.decode("latin-1")))
+    scrub(body.decode("utf-8", "replace"))
+    _REDACTOR.raw_head(lines)
+    _REDACTOR.request_body(head, body)
+    for from_store in (True, False):
+        _REDACTOR.answer_body(body, from_store)
+
+
 def plain_body(data: bytes) -> None:
     """Header lines, an empty line, a body that is not aws-chunked."""
     lines, _, body = data.partition(b"\n\n")
@@ -157,6 +176,7 @@ TARGETS: Mapping[str, Target] = {
         authorization,
         chunked,
         delete_objects,
+        masking,
         plain_body,
         post_form,
         post_policy,
@@ -166,6 +186,7 @@ TARGETS: Mapping[str, Target] = {
 """By name, which is also that of their folder in `corpus`."""
 
 _KEYS = SigningKeys()
+_REDACTOR = Redactor(["x-internal-ticket"], key=b"a fake key")
 
 
 class _refusals:
@@ -255,6 +276,10 @@ def _assert_one_spelling(resource: address.Resource) -> None:
     assert encoding.canonical_path(resource.canonical_path) == resource.canonical_path
     assert encoding.encode(resource.key.encode(), "/") == resource.canonical_key
     assert address.locate(resource.canonical_path, "", ()).canonical_path == resource.canonical_path or resource.bucket
+
+
+def _octets(fields: Iterable[Header]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in fields)
 
 
 @cache

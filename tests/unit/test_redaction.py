@@ -85,6 +85,71 @@ def test_equal_values_have_equal_marks_wherever_they_stand() -> None:
     assert REDACTOR.mark(TOKEN) != REDACTOR.mark(TOKEN + "x")
 
 
+HEADERS_OF_EACH_KIND = {
+    "signature": ("Authorization", V4.replace(SIGNATURE, "{}")),
+    "signature of version 2": ("Authorization", "AWS KEY:{}"),
+    "bearer": ("Authorization", "Bearer {}"),
+    "token in the place of a key": ("Authorization", V4.replace("=KEY/", "={}/")),
+    "password": ("Proxy-Authorization", "Basic {}"),
+    "cookie": ("Cookie", "a=b; session={}"),
+    "cookie that is set": ("Set-Cookie", "session={}; Path=/"),
+    "session token": ("X-Amz-Security-Token", "{}"),
+    "key of SSE-C": ("x-amz-server-side-encryption-customer-key", "{}"),
+    "digest of a key of SSE-C": ("x-amz-server-side-encryption-customer-key-md5", "{}"),
+    "API key": ("X-Api-Key", "{}"),
+    "configured header": ("X-Internal-Ticket", "{}"),
+    "URL": ("Referer", "https://h/p?a=b&X-Amz-Signature={}&c=d"),
+    "token in text": ("x-amz-meta-a", "token: {}"),
+}
+ONE, OTHER = (f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJmYWtlIn0.{name}" for name in ("b25l", "b3RoZXI"))
+
+
+@pytest.mark.parametrize("kind", HEADERS_OF_EACH_KIND)
+def test_of_each_kind_of_secret_equal_ones_have_equal_marks_and_others_have_others(kind: str) -> None:
+    name, form = HEADERS_OF_EACH_KIND[kind]
+    one, again, other = (REDACTOR.header(name, form.format(secret)) for secret in (ONE, ONE, OTHER))
+    assert one == again != other
+    assert one == form.replace(SIGNATURE, REDACTOR.mark(SIGNATURE)).replace("a=b;", f"a={REDACTOR.mark('b')};").format(
+        REDACTOR.mark(ONE)
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X-Amz-Signature", "Signature", "X-Amz-Security-Token", "WebIdentityToken", "SAMLAssertion", "access_token"],
+)
+def test_so_have_those_of_queries_and_forms(name: str) -> None:
+    mark = REDACTOR.mark(ONE).encode()
+    assert REDACTOR.query(f"a=b&{name}={ONE}".encode()) == f"a=b&{name}=".encode() + mark
+    assert REDACTOR.query(f"{name}={OTHER}".encode()) == f"{name}={REDACTOR.mark(OTHER)}".encode()
+    part = f'--edge\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{ONE}\r\n--edge--\r\n'.encode()
+    form = head(("content-type", "multipart/form-data; boundary=edge"), method="POST")
+    assert REDACTOR.request_body(form, part) == part.replace(ONE.encode(), mark)
+
+
+@pytest.mark.parametrize("name", ["SecretAccessKey", "SessionToken", "Token-0", "StringToSign", "SignatureProvided"])
+def test_so_have_those_of_answers(name: str) -> None:
+    answer = f"<R><{name}>{ONE}</{name}></R>".encode()
+    assert REDACTOR.answer_body(answer, from_store=True) == answer.replace(ONE.encode(), REDACTOR.mark(ONE).encode())
+
+
+def test_so_has_the_signature_of_a_chunk() -> None:
+    one = f"4;chunk-signature={SIGNATURE}\r\ndata\r\n0;chunk-signature={SIGNATURE[::-1]}\r\n\r\n".encode()
+    masked = REDACTOR.request_body(head(("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")), one)
+    marks = [REDACTOR.mark(signature) for signature in (SIGNATURE, SIGNATURE[::-1])]
+    assert masked == f"4;chunk-signature={marks[0]}\r\ndata\r\n0;chunk-signature={marks[1]}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("form", ["?X-Amz-Credential={}", "%3FX-Amz-Credential={}", "%3FX-Amz-Credential%3D{}%26a"])
+def test_a_token_in_the_place_of_a_key_is_masked_in_a_url_and_a_key_is_not(form: str) -> None:
+    scope, opaque = "/20261125/us-east-1/s3/aws4_request", "x" * 300
+    masked = REDACTOR.target(f"/demo/k{form.format(opaque + scope)}".encode()).decode()
+    assert opaque not in masked
+    assert REDACTOR.mark(opaque) in masked
+    plain = f"/demo/k{form.format('AKIAFAKE' + scope)}".encode()
+    assert REDACTOR.target(plain) == plain
+
+
 def test_marks_of_another_key_tell_nothing() -> None:
     assert len({Redactor().mark("1") for _ in range(20)}) == 20
 
