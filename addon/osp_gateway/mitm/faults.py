@@ -26,6 +26,7 @@ from osp_gateway.faults.rules import NO_FAULTS, FaultRules, FaultsError, load, r
 from osp_gateway.mitm.columns import visible
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.showing import FAULTS
+from osp_gateway.observe.clean import masked_text
 from osp_gateway.outcomes import Forward, Reply, Verdict
 from osp_gateway.replay.tape import body_of
 from osp_gateway.s3 import encoding
@@ -194,7 +195,7 @@ class FaultsAddon:
         flow.marked = MARK
         if visible(str(one)) not in flow.comment:
             flow.comment += visible(f", {one}")
-            log.info("%s", visible(f"{facts.operation} {facts.bucket}/{facts.key}: {one}"))
+            log.info("%s", visible(f"{facts.operation} {facts.bucket}/{masked_text(facts.key)}: {one}"))
         self.seen.append((facts, one))
 
     def _clock_offset(self, flow: http.HTTPFlow) -> float:

@@ -37,6 +37,7 @@ MAX_HEADERS: Final = 64
 NOT_SHOWN: Final = "(the gateway's own, not shown)"
 _UPSTREAM_SECRETS: Final = frozenset({"authorization", "x-amz-security-token"})
 _AUTHENTICATION: Final = "x-amz-signature"
+_FOR_LOGS: Final = Redactor()
 
 
 class Showing:
@@ -118,6 +119,10 @@ class Showing:
     def scrubber(self, head: RequestHead) -> Callable[[str], str]:
         """Masks a request's secrets in text about it."""
         return _as_it_is if self.redactor is None else self.redactor.scrubber(head)
+
+    def for_log(self, head: RequestHead, text: str) -> str:
+        """A comment as it may stand in a log, where secrets are masked even if flows show everything."""
+        return text if self.redactor is not None else _FOR_LOGS.scrubber(head)(text)
 
     def sent(self, flow: http.HTTPFlow, request: http.Request) -> None:
         """Take down what goes to the store; of how the gateway signs it nothing but the mechanism is shown."""

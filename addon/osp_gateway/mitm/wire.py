@@ -94,7 +94,7 @@ def annotate(
     showing.verdict(flow, head, verdict, domains)
     if not verdict.allowed:
         flow.marked = REFUSED_MARK
-        log.info("%s", flow.comment)
+        log.info("%s", showing.for_log(head, flow.comment))
 
 
 class Beginning:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from osp_gateway.observe.clean import from_octets, masked_target, readable
+from osp_gateway.observe.clean import from_octets, masked_target, masked_text, readable
 from osp_gateway.observe.exchange import Answer, Exchange
 from osp_gateway.observe.labels import NONE, reason_class
 from osp_gateway.observe.rest_names import rest_name
@@ -48,7 +48,7 @@ def _document(exchange: Exchange) -> dict[str, Any]:
     verdict, answer, head, caller = exchange.verdict, exchange.answer, exchange.head, exchange.caller
     operation = verdict.operation if verdict else NONE
     bucket = readable(verdict.bucket, MAX_NAME) if verdict else ""
-    key = readable(verdict.key, MAX_KEY) if verdict else ""
+    key = readable(masked_text(verdict.key), MAX_KEY) if verdict else ""
     version, kind = _signature(head) if head else (None, None)
     code = answer.error_code if answer else ""
     why = reason_class(code, operation) if exchange.refused else ""
@@ -84,7 +84,7 @@ def _document(exchange: Exchange) -> dict[str, Any]:
         "identity": readable(verdict.who, MAX_NAME) if verdict and verdict.who != NONE else None,
         "tls_subject": readable(verdict.tls_subject, MAX_TEXT) if verdict and verdict.tls_subject else None,
         "verdict": _verdict(exchange),
-        "reason": readable(verdict.reason, MAX_TEXT) if verdict else None,
+        "reason": readable(masked_text(verdict.reason), MAX_TEXT) if verdict else None,
         "reason_class": why or None,
         "cache": _cache(exchange, why),
         "upstream": readable(verdict.upstream, MAX_TEXT) if verdict and verdict.upstream != NONE else None,

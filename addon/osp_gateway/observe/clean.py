@@ -6,6 +6,8 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
+from osp_gateway import tokens
+
 MASK: Final = "***"
 CUT: Final = "..."
 
@@ -27,6 +29,9 @@ _SECRET_PARTS: Final = (
     "api-key",
 )
 _PIECES: Final = re.compile(r"([&;?])")
+_ENCODED_QUESTION: Final = re.compile(r"\?|%(?:25)?3f", re.IGNORECASE)
+_ENCODED_PIECES: Final = re.compile(r"([&;?]|%(?:25)?(?:26|3b|3f))", re.IGNORECASE)
+_ENCODED_EQUALS: Final = re.compile(r"=|%(?:25)?3d", re.IGNORECASE)
 _DELETE: Final = {0x7F: "\\x7f"}
 
 
@@ -51,12 +56,26 @@ def readable(text: str, limit: int) -> str:
     return bounded(text.translate(_DELETE) if "\x7f" in text else text, limit)
 
 
+def masked_text(text: str) -> str:
+    """Text with names in it that clients chose, such as a key, or a path.
+
+    What follows a question mark is masked like a query, however often it was encoded: a presigned URL whose `?` became
+    `%3F` on its way still opens a door. So do JSON Web Tokens, wherever they stand.
+    """
+    question = _ENCODED_QUESTION.search(text)
+    if question is not None:
+        pieces = _ENCODED_PIECES.split(text[question.end() :])
+        text = text[: question.end()] + "".join(map(_masked_in_text, pieces))
+    return tokens.replaced(text, lambda _: MASK)
+
+
 def masked_target(target: str) -> str:
     """A request's target, or a URL, with the values of parameters that can open a door masked, however spelt.
 
     Everything after a `#` is left out: it is no business of a server's.
     """
     path, question, query = target.partition("#")[0].partition("?")
+    path = masked_text(path)
     if not question:
         return path
     return path + question + "".join(_masked(piece) for piece in _PIECES.split(query))
@@ -65,8 +84,15 @@ def masked_target(target: str) -> str:
 def _masked(piece: str) -> str:
     name, equals, _ = piece.partition("=")
     if not _opens_a_door(name):
-        return piece
+        return masked_text(piece)
     return f"{name}={MASK}" if equals else MASK
+
+
+def _masked_in_text(piece: str) -> str:
+    equals = _ENCODED_EQUALS.search(piece)
+    if equals is None or not _opens_a_door(piece[: equals.start()]):
+        return piece
+    return piece[: equals.end()] + MASK
 
 
 def _opens_a_door(name: str) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from osp_gateway.backends.routes import Endpoint
 from osp_gateway.mitm.showing import Showing, comment
 from osp_gateway.mitm.wire import REFUSED_MARK, adapt_response, annotate, arrival_of, head_of, response_of
 from osp_gateway.outcomes import Forward, Verdict
+from osp_gateway.redaction import Redactor
 from support.heads import STORE, Bench, signed_head, unsigned_head
 
 VERDICT = Verdict(
@@ -150,6 +152,18 @@ def test_refused_flows_are_marked(allowed: bool, mark: str) -> None:
     flow = flow_with()
     annotate(flow, replace(VERDICT, allowed=allowed), Showing(), head_of(flow))
     assert (flow.comment, flow.marked) == (comment(replace(VERDICT, allowed=allowed)), mark)
+
+
+@pytest.mark.parametrize("redacted", [True, False])
+def test_the_log_tells_of_a_refusal_without_its_secrets(redacted: bool, caplog: pytest.LogCaptureFixture) -> None:
+    signature = "0123456789abcdef" * 4
+    flow = flow_with(path=b"/demo/k%3FX-Amz-Signature=" + signature.encode())
+    refused = replace(VERDICT, allowed=False, key=f"k?X-Amz-Signature={signature}")
+    with caplog.at_level(logging.INFO):
+        annotate(flow, refused, Showing(Redactor() if redacted else None), head_of(flow))
+    assert "k?X-Amz-Signature=redacted-" in caplog.text
+    assert signature not in caplog.text
+    assert (signature in flow.comment) != redacted
 
 
 def test_nothing_else_about_the_verdict_is_kept_with_a_flow_that_nobody_looks_at() -> None:

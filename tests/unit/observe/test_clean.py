@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osp_gateway.observe.clean import bounded, from_octets, masked_target, readable
+from osp_gateway.observe.clean import bounded, from_octets, masked_target, masked_text, readable
 
 SECRET = "FAKESECRET"
 
@@ -57,6 +57,27 @@ def test_a_name_without_a_value_is_masked_as_a_whole():
 )
 def test_everything_else_stays(target):
     assert masked_target(target) == target
+
+
+@pytest.mark.parametrize(
+    "query", ["?a=1&{}={}&z=2", "%3Fa%3D1%26{}%3D{}%26z=2", "%253Fa=1%2526{}%253D{}%2526z", "%3f{}={}"]
+)
+@pytest.mark.parametrize("name", ["X-Amz-Signature", "X-Amz-Credential", "Signature", "x-amz-security-token"])
+def test_so_it_is_where_the_question_mark_is_a_part_of_the_key(query, name):
+    for shown in (masked_target(f"/b/k{query.format(name, SECRET)}"), masked_text(f"k{query.format(name, SECRET)}")):
+        assert SECRET not in shown
+        assert shown.count("***") == 1
+
+
+@pytest.mark.parametrize("text", ["a key=b", "Signature=c", "what?", "what?a=b&c", "100%3", "a%3Fb%3Dc"])
+def test_other_keys_stay(text):
+    assert masked_text(text) == text
+
+
+def test_tokens_are_masked_wherever_they_stand():
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJmYWtlIn0.ZmFrZQ"
+    assert masked_target(f"/b/{token}/k?prefix=x{token}") == "/b/***/k?prefix=x***"
+    assert masked_text(f"not {token}") == "not ***"
 
 
 def test_what_follows_a_number_sign_is_left_out():
