@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,11 +13,26 @@ from urllib.parse import urlsplit
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
+class ServiceUrl(str):
+    """A service's URL. A token may stand in its query, which is not shown where the URL is."""
+
+    __slots__ = ()
+
+    @property
+    def shown(self) -> str:
+        """As logs and people may see it."""
+        place, question, _ = str(self).partition("?")
+        return f"{place}?..." if question else place
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A request to another service. `body` is None for GET, else what is posted; at most `max_octets` come back."""
 
-    url: str
+    url: ServiceUrl
     headers: Mapping[str, str] = field(default=_NO_HEADERS, repr=False)
     body: bytes | None = field(default=None, repr=False)
     max_octets: int = 256 * 1024
@@ -36,7 +52,7 @@ Ask = Callable[[Question], Awaitable[Answer]]
 
 async def nobody_to_ask(question: Question) -> Answer:
     """An `Ask` for a gateway that was given none."""
-    raise OSError(f"this gateway was given no HTTP client to ask {question.url}")
+    raise OSError(f"this gateway was given no HTTP client to ask {question.url.shown}")
 
 
 def address_problem(url: str, *, allow_http: bool = False) -> str | None:
@@ -65,3 +81,9 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def without_details(library: str) -> None:
+    """Let a library that asks services log no details: at the level DEBUG they write down URLs, bodies and answers."""
+    logger = logging.getLogger(library)
+    logger.setLevel(max(logger.level, logging.INFO))

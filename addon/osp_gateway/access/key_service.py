@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from osp_gateway.asking import Ask, Question
+from osp_gateway.asking import Ask, Question, ServiceUrl
 from osp_gateway.cache import Entry, SingleFlightCache
 from osp_gateway.callables import CircuitBreaker
 from osp_gateway.fields import AtLeastZero, Secret
@@ -34,7 +34,7 @@ MAX_KEY_CHARS: Final = 1024
 class KeyServiceAddress:
     """Where the service is, and the bearer token that it wants, if any."""
 
-    url: str
+    url: ServiceUrl
     token: str | None = field(repr=False)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from osp_gateway.access.key_file import read_key_file
 from osp_gateway.access.key_model import KeyProblem, Listed, from_environment
 from osp_gateway.access.key_service import KeyServiceAddress
-from osp_gateway.asking import address_problem
+from osp_gateway.asking import ServiceUrl, address_problem
 
 NO_KEYS: Final[Listed] = MappingProxyType({})
 
@@ -48,5 +48,5 @@ def key_sources(
         problems.append("keys_url_token: there is no service to send it to, expected keys_url")
     if url is not None and (wrong := address_problem(url)):
         problems.append(f"keys_url: {wrong}")
-    service = None if url is None else KeyServiceAddress(url, token)
+    service = None if url is None else KeyServiceAddress(ServiceUrl(url), token)
     return KeySources(environment, file, service), problems

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, V
 
 from osp_gateway.access.authorizer import AccessRequest, Decision, cache_key
 from osp_gateway.access.policy.actions import needed_actions
-from osp_gateway.asking import Ask, Question, address_problem
+from osp_gateway.asking import Ask, Question, ServiceUrl, address_problem
 from osp_gateway.cache import Entry, SingleFlightCache
 from osp_gateway.callables import CircuitBreaker
 from osp_gateway.fields import AtLeastZero, Model, Seconds, Secret
@@ -32,11 +32,11 @@ MAX_ANSWER_OCTETS: Final = 64 * 1024
 MAX_REASON_CHARS: Final = 200
 
 
-def _address(url: str) -> str:
+def _address(url: str) -> ServiceUrl:
     problem = address_problem(url)
     if problem is not None:
         raise ValueError(problem)
-    return url
+    return ServiceUrl(url)
 
 
 class OpaModel(Model):
@@ -52,7 +52,7 @@ class OpaModel(Model):
 class Opa:
     """Where OPA is, and how long it may take and be believed, in seconds."""
 
-    url: str
+    url: ServiceUrl
     token: str | None = field(default=None, repr=False)
     timeout: float = 2.0
     max_ttl: float = 300.0

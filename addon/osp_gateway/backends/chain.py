@@ -20,6 +20,7 @@ from botocore.credentials import AssumeRoleCredentialFetcher, Credentials
 from botocore.exceptions import ClientError
 from botocore.session import Session
 
+from osp_gateway.asking import without_details
 from osp_gateway.backends.routes import ChainSource
 from osp_gateway.callables import CallableRunner, CallTimeout
 from osp_gateway.s3.errors import S3Error
@@ -152,7 +153,8 @@ def obtain_by_botocore(source: ChainSource) -> Obtained:
         ChainFailure: there are none.
         Exception: what botocore raises.
     """
-    _silence()
+    without_details("botocore")
+    without_details("urllib3")
     session = Session(profile=source.profile)
     if source.pair is not None:
         found: Any = Credentials(source.pair.access_key, source.pair.secret_key, source.pair.session_token)
@@ -191,13 +193,6 @@ def _pair(access_key: str | None, secret_key: str | None, token: str | None) -> 
     if not access_key or not secret_key or not all(text.isascii() and text.isprintable() for text in texts):
         raise ChainFailure("a provider gave something that is no key")
     return KeyPair(access_key, secret_key, token or None)
-
-
-def _silence() -> None:
-    """botocore logs answers of services at the level DEBUG, secrets and all."""
-    logger = logging.getLogger("botocore")
-    if logger.getEffectiveLevel() < logging.INFO:
-        logger.setLevel(logging.INFO)
 
 
 def _shown(source: ChainSource) -> str:

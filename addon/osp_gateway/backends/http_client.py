@@ -11,7 +11,7 @@ from typing import Any, Final
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from osp_gateway.asking import Answer, Question
+from osp_gateway.asking import Answer, Question, without_details
 from osp_gateway.backends.iam import HttpReply
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -25,6 +25,7 @@ class Urllib3Poster:
 
     def __init__(self, timeout: float = TIMEOUT_SECONDS) -> None:
         """Give up after `timeout` seconds."""
+        without_details("urllib3")
         self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(total=timeout), retries=False)
 
     async def __call__(self, url: str, form: Mapping[str, str]) -> HttpReply:
@@ -56,6 +57,7 @@ class Urllib3Asker:
     def __init__(self, timeout: float = ASK_SECONDS, threads: int = 8) -> None:
         """Give up after `timeout` seconds, the last octet of the answer included."""
         self._timeout = timeout
+        without_details("urllib3")
         self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(total=timeout), retries=False)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="osp:asking")
 

@@ -18,6 +18,7 @@ from osp_gateway.access.policy.settings import attached_policies
 from osp_gateway.access.revocation import Revoked
 from osp_gateway.access.sts.model import make_sts, role_buckets
 from osp_gateway.access.sts.roles import StsSettings
+from osp_gateway.asking import ServiceUrl
 from osp_gateway.backends.iam import DEFAULT_URL
 from osp_gateway.backends.routes import BucketRoute, CredentialSource, Endpoint
 from osp_gateway.callables import positional_parameters
@@ -71,7 +72,7 @@ class Settings:
     max_presign_uses: int | None
     server_name: str
     domains: tuple[str, ...]
-    iam_url: str
+    iam_url: ServiceUrl
     allow_sigv2: bool
     explain_errors: bool
     limits: Limits
@@ -138,7 +139,7 @@ def make_settings(
         max_presign_uses=model.presign.max_uses or model.max_presign_url_usage_attempts,
         server_name=model.server_name,
         domains=tuple(domain.lower() for domain in model.domains),
-        iam_url=os.environ.get("IBM_IAM_URL") or DEFAULT_URL,
+        iam_url=ServiceUrl(os.environ.get("IBM_IAM_URL") or DEFAULT_URL),
         allow_sigv2=model.allow_sigv2,
         explain_errors=model.explain_errors,
         limits=Limits(**model.limits.model_dump()),

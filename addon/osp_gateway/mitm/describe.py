@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, Final
 
+from osp_gateway.asking import ServiceUrl
 from osp_gateway.callables import name_of
 from osp_gateway.config import Settings
 from osp_gateway.mitm.columns import visible
@@ -65,4 +66,4 @@ def _plain(value: Any) -> str:
         return str(value.value)
     if isinstance(value, tuple):
         return ", ".join(map(_plain, value))
-    return str(value)
+    return value.shown if isinstance(value, ServiceUrl) else str(value)

@@ -12,7 +12,7 @@ import pytest
 
 from osp_gateway import identifying
 from osp_gateway.access.key_service import MAX_KEY_CHARS, KeyService, KeyServiceAddress
-from osp_gateway.asking import Answer, Question
+from osp_gateway.asking import Answer, Question, ServiceUrl
 from osp_gateway.backends.http_client import Urllib3Asker
 from osp_gateway.callables import CircuitBreaker
 from osp_gateway.config import ConfigError, ProxyServerConfig
@@ -199,7 +199,7 @@ async def test_any_other_answer_is_none(answer: Answer, caplog: pytest.LogCaptur
 
 async def test_a_service_that_is_away_is_asked_less_often() -> None:
     service = Service(OSError("away"))
-    running = KeyService(KeyServiceAddress(URL, None), service, breaker=CircuitBreaker(3, 60))
+    running = KeyService(KeyServiceAddress(ServiceUrl(URL), None), service, breaker=CircuitBreaker(3, 60))
     for number in range(9):
         with pytest.raises(S3Error, match="ServiceUnavailable"):
             await running.find(f"key{number}")
@@ -211,7 +211,7 @@ async def test_a_service_that_is_away_is_asked_less_often() -> None:
 )
 async def test_what_the_service_says_is_remembered(found: dict[str, Any] | None, asked: int) -> None:
     service = Service(**({} if found is None else {"key": found}))
-    running = KeyService(KeyServiceAddress(URL, None), service)
+    running = KeyService(KeyServiceAddress(ServiceUrl(URL), None), service)
     for _ in range(2):
         assert ((await running.find("key")) is None) is (found is None)
     assert len(service.asked) == asked
@@ -219,7 +219,7 @@ async def test_what_the_service_says_is_remembered(found: dict[str, Any] | None,
 
 async def test_a_key_that_is_longer_than_any_is_not_asked_for() -> None:
     service = Service()
-    assert await KeyService(KeyServiceAddress(URL, None), service).find("k" * (MAX_KEY_CHARS + 1)) is None
+    assert await KeyService(KeyServiceAddress(ServiceUrl(URL), None), service).find("k" * (MAX_KEY_CHARS + 1)) is None
     assert service.asked == []
 
 

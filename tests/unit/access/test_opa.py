@@ -14,7 +14,7 @@ import pytest
 
 from osp_gateway.access.identity import Identity
 from osp_gateway.access.opa import MAX_ANSWER_OCTETS, Opa, OpaAuthorizer
-from osp_gateway.asking import Answer, Question
+from osp_gateway.asking import Answer, Question, ServiceUrl
 from osp_gateway.backends.http_client import Urllib3Asker
 from osp_gateway.callables import CircuitBreaker
 from osp_gateway.config import ConfigError, ProxyServerConfig
@@ -73,7 +73,7 @@ def serving(answer: bytes | Callable[[BaseHTTPRequestHandler], None]) -> Iterato
 
 
 def opa(server: Server, breaker: CircuitBreaker | None = None, **more: Any) -> OpaAuthorizer:
-    return OpaAuthorizer(Opa(server.url, **{"timeout": 30.0, **more}), Urllib3Asker(30.0), breaker)
+    return OpaAuthorizer(Opa(ServiceUrl(server.url), **{"timeout": 30.0, **more}), Urllib3Asker(30.0), breaker)
 
 
 def request(key: str = "a", ttl: float = TTL, identity: Identity | None = None) -> Any:
@@ -164,7 +164,7 @@ async def test_a_broken_connection_denies() -> None:
     with serving(answer) as server:
         assert not (await opa(server)(request())).allowed
         url = server.url
-    decision = await OpaAuthorizer(Opa(url), Urllib3Asker(30.0))(request())  # nobody listens there any more
+    decision = await OpaAuthorizer(Opa(ServiceUrl(url)), Urllib3Asker(30.0))(request())  # nobody listens there any more
     assert not decision.allowed
 
 
@@ -173,7 +173,7 @@ async def test_who_takes_too_long_is_not_waited_for() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    decision = await OpaAuthorizer(Opa("http://127.0.0.1/", timeout=0.01), never)(request())
+    decision = await OpaAuthorizer(Opa(ServiceUrl("http://127.0.0.1/"), timeout=0.01), never)(request())
     assert (decision.allowed, decision.reason) == (False, "OPA gave no decision: it took too long")
 
 
@@ -239,7 +239,7 @@ def test_mistakes_in_the_configuration_are_told(written: dict[str, Any], line: s
 
 
 def test_the_token_is_not_shown() -> None:
-    assert "fake-token" not in repr(Opa("https://opa.example.test/", "fake-token"))
+    assert "fake-token" not in repr(Opa(ServiceUrl("https://opa.example.test/"), "fake-token"))
 
 
 async def test_in_a_gateway() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from osp_gateway.access.jwt.keys import VerificationKey, candidates, read_jwks, thumbprint
-from osp_gateway.asking import Ask, Question
+from osp_gateway.asking import Ask, Question, ServiceUrl
 from osp_gateway.s3.errors import S3Error
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class ListedKeys:
 class Published:
     """Where keys are published, and for how many seconds they are used while that address cannot be reached."""
 
-    url: str
+    url: ServiceUrl
     max_age: float
 
 
@@ -120,9 +120,9 @@ class PublishedKeys:
                 raise ValueError(f"the answer has status {answer.status}")
             keys, unusable = read_jwks(answer.body)
         except (OSError, ValueError) as error:
-            log.warning("%s: no keys from there (%s); %s", url, error, self._what_is_left())
+            log.warning("%s: no keys from there (%s); %s", url.shown, error, self._what_is_left())
         except Exception:
-            log.exception("%s: no keys from there; %s", url, self._what_is_left())
+            log.exception("%s: no keys from there; %s", url.shown, self._what_is_left())
         else:
             self._take(keys, unusable)
 
@@ -131,7 +131,7 @@ class PublishedKeys:
         taken = tuple(known.get(thumbprint(key), key) for key in keys)
         if set(taken) != set(self._keys):
             more = f"; {unusable} of another kind are left alone" if unusable else ""
-            log.info("%s: %d keys for tokens%s", self._published.url, len(taken), more)
+            log.info("%s: %d keys for tokens%s", self._published.url.shown, len(taken), more)
         self._keys, self._fetched_at = taken, self._clock()
 
     def _what_is_left(self) -> str:

@@ -12,7 +12,7 @@ from osp_gateway.access.jwt import keys
 from osp_gateway.access.jwt.claims import ClaimPath, Template, claim_path
 from osp_gateway.access.jwt.grants import Grant, action_pattern
 from osp_gateway.access.jwt.keysets import Published
-from osp_gateway.asking import address_problem
+from osp_gateway.asking import ServiceUrl, address_problem
 from osp_gateway.fields import AtLeastZero, Model, Seconds
 
 MAX_LEEWAY_SECONDS: Final = 300.0
@@ -101,7 +101,7 @@ class IssuerModel(Model):
     issuer: IssuerName
     audience: Annotated[tuple[Text, ...], BeforeValidator(_listed), Field(min_length=1)]
     algorithms: Annotated[tuple[Algorithm, ...], BeforeValidator(_listed), Field(min_length=1)] = ("RS256", "ES256")
-    jwks_url: Text | None = None
+    jwks_url: Annotated[Text, AfterValidator(ServiceUrl)] | None = None
     jwks_max_age: Seconds = 24 * 3600.0
     allow_http: bool = False
     public_keys: (
@@ -153,7 +153,7 @@ class IssuerModel(Model):
     @property
     def published(self) -> Published | None:
         """Where keys are published."""
-        return None if self.jwks_url is None else Published(self.jwks_url, self.jwks_max_age)
+        return None if self.jwks_url is None else Published(ServiceUrl(self.jwks_url), self.jwks_max_age)
 
 
 def _issuers(value: object) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from osp_gateway.access.jwt.compact import TokenError
 from osp_gateway.access.jwt.keysets import FRESH_SECONDS, PAUSE_SECONDS
 from osp_gateway.access.jwt.model import IssuerModel
 from osp_gateway.access.jwt.verifying import TokenVerifier
-from osp_gateway.asking import Question
+from osp_gateway.asking import Question, ServiceUrl
 from osp_gateway.backends.http_client import Urllib3Asker
 from osp_gateway.keychain import make_issuer
 from osp_gateway.s3.errors import S3Error
@@ -34,11 +35,11 @@ def server() -> Iterator[Recorder]:
 
 
 class Setup:
-    def __init__(self, server: Recorder, **changes: Any) -> None:
+    def __init__(self, server: Recorder, path: str = "/jwks", **changes: Any) -> None:
         self.clock = Clock()
         self.asker = Urllib3Asker(timeout=20)
         model = IssuerModel.model_validate(
-            trusting(public_keys=None, jwks_url=f"http://127.0.0.1:{server.port}/jwks", **changes)
+            trusting(public_keys=None, jwks_url=f"http://127.0.0.1:{server.port}{path}", **changes)
         )
         self.verifier = TokenVerifier([make_issuer(model, self.asker, self.clock)], self.clock)
 
@@ -61,6 +62,19 @@ async def test_keys_are_fetched_once_and_kept(server: Recorder) -> None:
     tokens = [one(sub=f"user{number}") for number in range(10)]
     assert await asyncio.gather(*map(setup.name, tokens)) == [f"user{number}" for number in range(10)]
     assert server.only.target == "/jwks"
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_log_tells_where_keys_are_from_and_no_token_of_that_address(
+    server: Recorder, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.answer = Answer(status, body=jwks(jwk_of(rsa_key(), "one")))
+    setup = Setup(server, path="/jwks?code=fake-token-in-a-query")
+    with caplog.at_level(logging.DEBUG), contextlib.suppress(S3Error):
+        await setup.name(one())
+    assert server.only.target == "/jwks?code=fake-token-in-a-query"
+    assert f":{server.port}/jwks?..." in caplog.text
+    assert "fake-token" not in caplog.text
 
 
 async def test_a_new_key_is_looked_for_once(server: Recorder) -> None:
@@ -261,7 +275,7 @@ def test_keys_come_from_one_place(keys: dict[str, Any]) -> None:
 async def test_an_answer_is_read_up_to_its_bound(server: Recorder) -> None:
     server.answer = Answer(body=b"x" * 1001)
     asker = Urllib3Asker()
-    url = f"http://127.0.0.1:{server.port}/"
+    url = ServiceUrl(f"http://127.0.0.1:{server.port}/")
     with pytest.raises(OSError, match="longer than 1000"):
         await asker(Question(url, max_octets=1000))
     assert len((await asker(Question(url, max_octets=1001))).body) == 1001
@@ -269,14 +283,18 @@ async def test_an_answer_is_read_up_to_its_bound(server: Recorder) -> None:
 
 async def test_a_redirect_is_an_answer_like_others(server: Recorder) -> None:
     server.answer = Answer(307, headers=(("Location", f"http://127.0.0.1:{server.port}/elsewhere"),))
-    answer = await Urllib3Asker()(Question(f"http://127.0.0.1:{server.port}/", {"Authorization": "Bearer fake"}))
+    answer = await Urllib3Asker()(
+        Question(ServiceUrl(f"http://127.0.0.1:{server.port}/"), {"Authorization": "Bearer fake"})
+    )
     assert answer.status == 307
     assert server.only.target == "/"
 
 
 async def test_a_question_is_posted_as_it_is(server: Recorder) -> None:
     server.answer = Answer(body=b"{}")
-    await Urllib3Asker()(Question(f"http://127.0.0.1:{server.port}/p", {"X-Fake": "y"}, json.dumps({"a": 1}).encode()))
+    await Urllib3Asker()(
+        Question(ServiceUrl(f"http://127.0.0.1:{server.port}/p"), {"X-Fake": "y"}, json.dumps({"a": 1}).encode())
+    )
     assert (server.only.method, server.only.body, server.only["x-fake"]) == ("POST", b'{"a": 1}', "y")
 
 
@@ -297,7 +315,7 @@ async def test_an_answer_that_never_ends_is_given_up() -> None:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             with pytest.raises(OSError, match=r"takes too long|Timeout"):
-                await Urllib3Asker(timeout=0.3)(Question(f"http://127.0.0.1:{server.server_address[1]}/"))
+                await Urllib3Asker(timeout=0.3)(Question(ServiceUrl(f"http://127.0.0.1:{server.server_address[1]}/")))
         finally:
             gone.set()
             server.shutdown()
