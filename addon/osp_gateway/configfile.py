@@ -20,6 +20,8 @@ from osp_gateway.config import ConfigError, ProxyServerConfig
 _from_env_file: Final[dict[str, str]] = {}
 """What the last `.env` file added to the environment."""
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_LIKE_A_SECRET: Final = re.compile(r"(?=.*[0-9]).{16,}|.{32,}").fullmatch
+"""Names that may be a key which stands there without quotes."""
 
 
 class _Captured(BaseException):
@@ -111,16 +113,18 @@ def _run(path: Path, name: str) -> dict[str, Any]:
 def _describe(error: Exception, path: Path) -> str:
     """The error's type and place; its text only where it cannot hold a value that might be a secret.
 
-    Python's own words on syntax, imports and names tell of code. Any other text counts only where the operator's file
-    itself raised it.
+    Python's own words on syntax, imports and names tell of code, but for a name that is a secret without its quotes.
+    Any other text counts only where the operator's file itself raised it.
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == str(path)]
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: {type(error).__name__}: {error.msg}"
     raised_here = bool(own) and own[-1] is frames[-1] and (own[-1].line or "").startswith("raise")
-    shown = raised_here or isinstance(error, ImportError | NameError | AttributeError)
     where = f"line {own[-1].lineno}: " if own else ""
+    if isinstance(error, NameError) and _LIKE_A_SECRET(error.name or ""):
+        return f"{where}NameError: a name that is not defined; it looks like a secret without its quotes"
+    shown = raised_here or isinstance(error, ImportError | NameError | AttributeError)
     return f"{where}{type(error).__name__}{f': {error}' if shown else ''}"
 
 

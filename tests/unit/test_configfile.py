@@ -161,6 +161,9 @@ def test_mistakes_in_the_configuration_are_told_as_they_are(write: Write) -> Non
     assert the_problem(write("config = make(threads=0)")).startswith("threads: ")
 
 
+UNQUOTED = "NameError: a name that is not defined; it looks like a secret without its quotes"
+
+
 def test_a_syntax_error_is_told_with_its_line(write: Write) -> None:
     line = the_problem(write("config = (\nx y\n", prelude=""))
     assert line.startswith("line 2: SyntaxError: ") or line.startswith("line 1: SyntaxError: ")
@@ -171,6 +174,8 @@ def test_a_syntax_error_is_told_with_its_line(write: Write) -> None:
     [
         ("import no_such_module_of_osp", "line 1: ModuleNotFoundError: No module named 'no_such_module_of_osp'"),
         ("x = 1\nundefined", "line 2: NameError: name 'undefined' is not defined"),
+        ("secret_key = FAKEKEY0123456789", f"line 1: {UNQUOTED}"),
+        ("x = fake_secret_without_quotes_of_forty_char", f"line 1: {UNQUOTED}"),
         ("\n\nNone.x", "line 3: AttributeError: 'NoneType' object has no attribute 'x'"),
         ("def f():\n    1 / 0\nf()", "line 2: ZeroDivisionError"),
         ("open('no-such-file-of-osp')", "line 1: FileNotFoundError"),
