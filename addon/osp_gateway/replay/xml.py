@@ -15,7 +15,7 @@ from defusedxml.ElementTree import fromstring
 from osp_gateway.backends.refusals import QUOTED
 from osp_gateway.replay.exchange import Payload
 
-SECRETS: Final = QUOTED | {"SecretAccessKey", "SessionToken"}
+SECRETS: Final = QUOTED | {"SecretAccessKey", "SessionToken", "Token-0"}
 """What stores tell of a signature that they refuse, and of keys that they hand out: neither recorded nor compared."""
 _SECRET: Final = re.compile(
     rb"<((?:[\w.-]+:)?(?:%b))(?:\s[^>]*)?>.*?</\1\s*>" % "|".join(map(re.escape, SECRETS)).encode(), re.DOTALL
