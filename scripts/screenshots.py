@@ -33,6 +33,8 @@ from support.signing import signed  # noqa: E402
 
 WIDTH, HEIGHT = 1280, 800
 SECONDS: Final = 30
+ROWS: Final = ".flow-table tbody tr[class]"
+ROW_HEIGHT: Final = 40
 VALIDATOR: Final = """
 def validator(token, bucket, request):
     return not request.key.startswith("private/")
@@ -127,13 +129,42 @@ def take(web: Web, driver: Any, folder: Path) -> dict[str, str]:
     return texts
 
 
+def read(web: Web, driver: Any) -> Iterator[str]:
+    """The text of the page: of the list, and of each tab of one flow for each path and status."""
+    flows = web.flows()
+    # The page holds only the rows that can be seen.
+    driver.set_window_size(WIDTH, HEIGHT + ROW_HEIGHT * len(flows))
+    driver.get(f"{web.url}/?token={PASSWORD}")
+    _wait(driver, lambda found: len(found.find_elements(By.CSS_SELECTOR, ROWS)) == len(flows))
+    yield _text(driver)
+    seen = set()
+    for row, flow in enumerate(flows):
+        kind = (flow["request"]["path"].partition("?")[0], (flow.get("response") or {}).get("status_code"))
+        if kind in seen:
+            continue
+        seen.add(kind)
+        for tab in ("request", "response", "comment"):
+            if tab == "comment" or flow.get(tab):
+                _open(driver, row, tab)
+                yield _settled(driver)
+
+
+def _settled(driver: Any) -> str:
+    """The text of the page once it has stopped changing."""
+    text = ""
+    while (now := _text(driver)) != text:
+        text = now
+        time.sleep(0.1)
+    return text
+
+
 def _wait(driver: Any, condition: Callable[[Any], Any]) -> Any:
     return WebDriverWait(driver, SECONDS, poll_frequency=0.05).until(condition)
 
 
 def _open(driver: Any, row: int, tab: str) -> None:
     """Click on a flow, then on one of its tabs."""
-    rows = driver.find_elements(By.CSS_SELECTOR, ".flow-table tbody tr[class]")
+    rows = driver.find_elements(By.CSS_SELECTOR, ROWS)
     driver.execute_script("arguments[0].click()", rows[row])
     tabs = _wait(driver, lambda found: found.find_elements(By.CSS_SELECTOR, ".flow-detail nav a"))
     driver.execute_script("arguments[0].click()", next(one for one in tabs if one.text.lower() == tab))

@@ -28,7 +28,7 @@ from osp_gateway.redaction import IS_MARK
 from support import forms
 from support.aws_chunked import CRC32
 from support.chunked_requests import Upload
-from support.leaks import leaks
+from support.leaks import leaks, signatures_in
 from support.processes import BACKEND_KEY, BACKEND_SECRET, BIN, CLIENT_SECRET, Store, config_for, gateway
 from support.raw import ask
 from support.raw_s3 import presigned_target, send, send_signed
@@ -52,11 +52,6 @@ FROM_STORE = {
 WEB_IDENTITY = "fake.web.identity-token"
 CONFIGURED = (CLIENT_SECRET, TOKEN_SECRET, BACKEND_SECRET)
 GIVEN = (TOKEN, SSE_KEY.decode(), COOKIE, BEARER, OWN_HEADER, WEB_IDENTITY, *FROM_STORE.values())
-IN_REQUESTS = (
-    rb"(?:Signature=|name=\"x-amz-signature\"\r\n\r\n|chunk-signature=|trailer-signature:)([0-9a-f]{64})",
-    rb"AWS [^:\s]+:([A-Za-z0-9+/=]{20,})",
-    rb"[?&]Signature=([A-Za-z0-9%]{20,})",
-)
 VALIDATOR = """
 def validator(token, bucket, request):
     return not request.key.startswith("denied/")
@@ -233,7 +228,7 @@ def left(tmp_path_factory) -> Iterator[Left]:
             with_forms(tee.port)
         sent = tee.octets
         upstream = [part for request in recorder.requests for part in request.all("authorization")]
-    secrets = {match[1] for pattern in IN_REQUESTS for match in re.finditer(pattern, sent)}
+    secrets = signatures_in(sent)
     assert len(secrets) > 25
     assert all(form.encode() in sent for form in (COOKIE, BEARER, OWN_HEADER, TOKEN, WEB_IDENTITY))
     secrets |= {text.encode() for text in (*CONFIGURED, *GIVEN)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape as html_escape
 from types import MappingProxyType
@@ -12,12 +13,22 @@ from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape as xml_escape
 
 Spelling = Callable[[bytes], Iterable[bytes]]
+_SIGNATURES: Final = (
+    rb"(?:Signature=|name=\"x-amz-signature\"\r\n\r\n|chunk-signature=|trailer-signature:)([0-9a-f]{64})",
+    rb"AWS [^:\s]+:([A-Za-z0-9+/=]{20,})",
+    rb"[?&]Signature=([A-Za-z0-9%]{20,})",
+)
+
+
+def signatures_in(octets: bytes) -> set[bytes]:
+    """The signatures in requests, as they are on the wire."""
+    return {found for pattern in _SIGNATURES for found in re.findall(pattern, octets)}
 
 
 def leaks(secrets: Iterable[bytes | str], octets: bytes) -> list[bytes]:
     """The secrets that are to be found in there, however they are spelled."""
     plain = {secret.encode() if isinstance(secret, str) else secret for secret in secrets}
-    return sorted({secret for secret in plain if any(spelled in octets for spelled in spellings(secret))})
+    return sorted({secret for secret in plain if any(spelled in octets for spelled in set(spellings(secret)))})
 
 
 def spellings(secret: bytes) -> Iterator[bytes]:

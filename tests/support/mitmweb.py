@@ -24,7 +24,8 @@ class Web:
     url: str
     gateway: GatewayProcess
 
-    def _ask(self, path: str, document: Any = None) -> bytes:
+    def fetch(self, path: str, document: Any = None) -> bytes:
+        """What a path answers; a `document` is posted."""
         headers = {"Authorization": f"Bearer {PASSWORD}", "Content-Type": "application/json"}
         headers |= {"X-XSRFToken": TOKEN, "Cookie": f"_mitmproxy_xsrf={TOKEN}"}
         data = None if document is None else json.dumps(document).encode()
@@ -34,7 +35,7 @@ class Web:
             return answer.read()
 
     def flows(self) -> list[dict[str, Any]]:
-        return json.loads(self._ask("/flows"))
+        return json.loads(self.fetch("/flows"))
 
     def flow(self, path: str) -> str:
         """The newest flow whose path is this; as an argument of commands."""
@@ -43,7 +44,7 @@ class Web:
 
     def command(self, name: str, *arguments: str) -> Any:
         """What a command returns; its error, where it has one, is raised."""
-        answer = json.loads(self._ask(f"/commands/{name}", {"arguments": list(arguments)}))
+        answer = json.loads(self.fetch(f"/commands/{name}", {"arguments": list(arguments)}))
         if "error" in answer:
             raise CommandFailed(answer["error"])
         return answer["value"]
@@ -51,7 +52,7 @@ class Web:
     def shown(self, flow_id: str, message: str, view: str = "auto") -> dict[str, Any]:
         """How the page shows the body of `request` or `response`."""
         return json.loads(
-            self._ask(f"/flows/{flow_id.removeprefix('@')}/{message}/content/{view.replace(' ', '%20')}.json")
+            self.fetch(f"/flows/{flow_id.removeprefix('@')}/{message}/content/{view.replace(' ', '%20')}.json")
         )
 
 
@@ -60,12 +61,14 @@ class CommandFailed(Exception):
 
 
 @contextmanager
-def mitmweb(folder: Path, config: str, options: Mapping[str, str] | None = None) -> Iterator[Web]:
+def mitmweb(
+    folder: Path, config: str, options: Mapping[str, str] | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[Web]:
     """mitmweb with a gateway in it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     web = {"web_port": str(port), "web_password": PASSWORD, "web_open_browser": "false", "web_host": "127.0.0.1"}
-    with gateway(folder, config, program="mitmweb", options={**web, **(options or {})}) as running:
+    with gateway(folder, config, program="mitmweb", options={**web, **(options or {})}, env=env) as running:
         running.running.wait_for(r"Web server listening at")
         yield Web(f"http://127.0.0.1:{port}", running)
