@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -34,14 +30,13 @@ from support.every_secret import (
 from support.every_secret import scene as a_scene
 from support.leaks import leaks
 from support.mitmweb import CommandFailed, Web, mitmweb
-from support.processes import BIN, REPO, gateway
+from support.processes import BIN, gateway
+from support.screenshots import BROWSER, needs_a_browser, script
 from support.serving import serving
 from support.signing import signed
 
 pytest.importorskip("redis")
 
-HAVE_BROWSER = importlib.util.find_spec("selenium") and shutil.which("chromium") and shutil.which("chromedriver")
-BROWSER = bool(HAVE_BROWSER or os.environ.get("OSP_REQUIRE_CHROMIUM"))
 SHORTEST = 5000
 """An artifact with fewer octets would prove nothing."""
 
@@ -141,21 +136,11 @@ def _ask_everything(web: Web, seen: Seen) -> None:
                 seen.add("views", web.fetch(f"/flows/{flow['id']}/{message}/content.data"))
 
 
-def _screenshots() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("screenshots", REPO / "scripts" / "screenshots.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["screenshots"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def _read_in_a_browser(web: Web) -> Iterator[str]:
     """The text of mitmweb's own page, with each kind of flow opened in it."""
-    script = _screenshots()
-    with script.browser() as driver:
-        yield from script.read(web, driver)
+    screenshots = script()
+    with screenshots.browser() as driver:
+        yield from screenshots.read(web, driver)
 
 
 WEB_ARTIFACTS = (
@@ -173,7 +158,7 @@ def test_nothing_of_it_is_in_what_mitmweb_shows_and_writes(inspected: Seen, name
     assert inspected.told(name) == []
 
 
-@pytest.mark.skipif(not BROWSER, reason="needs chromium, chromium-driver and the extra `screenshots`")
+@needs_a_browser
 def test_nothing_of_it_is_to_be_read_in_a_browser(inspected: Seen) -> None:
     page = inspected.artifacts["the page"]
     for text in (b"as it went to the store", b"AccessDenied", b"redacted-", b"S3 policy form"):

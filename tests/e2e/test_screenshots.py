@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import re
-import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from support.leaks import leaks
 from support.processes import BACKEND_KEY, BACKEND_SECRET, CLIENT_SECRET, REPO
+from support.screenshots import needs_a_browser, script
 
-HAVE_ALL = importlib.util.find_spec("selenium") and shutil.which("chromium") and shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not HAVE_ALL and not os.environ.get("OSP_REQUIRE_CHROMIUM"),
-    reason="needs chromium, chromium-driver and the extra `screenshots`",
-)
-
-
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("screenshots", REPO / "scripts" / "screenshots.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["screenshots"] = module
-    spec.loader.exec_module(module)
-    return module
+pytestmark = needs_a_browser
 
 
 @pytest.fixture(scope="module")
