@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -86,7 +85,7 @@ from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import AddressingStyle, Resource, Scope, locate, object_in
 from osp_gateway.s3.batch import MAX_BODY_OCTETS, ObjectName, delete_result, denied_entries, read_delete
 from osp_gateway.s3.encoding import Pair
-from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.errors import S3Error, new_request_id
 from osp_gateway.s3.head import Header
 from osp_gateway.s3.operations import COPY_SOURCE, NOT_FORWARDED, POST_OBJECT, Operation, OperationTable, is_form
 from osp_gateway.s3.xml import bucket_list
@@ -181,7 +180,7 @@ class Gateway:
 
     async def admit(self, arrival: Arrival) -> Outcome:
         """Decide about a request by its head. Never raises: an error is a refusal."""
-        case = Case(arrival, os.urandom(8).hex().upper(), time.perf_counter_ns())
+        case = Case(arrival, new_request_id(), time.perf_counter_ns())
         try:
             return await self._decide(case)
         except S3Error as error:

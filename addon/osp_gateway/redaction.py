@@ -17,14 +17,14 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 from xml.sax.saxutils import escape
 
 from osp_gateway import tokens
 from osp_gateway.s3.head import RequestHead
-from osp_gateway.sigv4.explain.reading import sightings
+from osp_gateway.sigv4.explain.reading import Sighting, sightings
 from osp_gateway.sigv4.keys import told
 
 MARK: Final = "redacted-"
@@ -78,6 +78,8 @@ _LONGEST_CHUNK_LINE: Final = 1024
 _SCHEME: Final = re.compile(r"(basic|bearer|digest|negotiate)\s+(.+)", re.IGNORECASE | re.DOTALL).fullmatch
 _V4: Final = re.compile(r"(\s*AWS4-[A-Z0-9-]{1,40}\s+)(.*)", re.DOTALL).fullmatch
 _V2: Final = re.compile(r"(AWS [^\s:]{1,128}:)(.+)", re.DOTALL).fullmatch
+_SUSPICIOUS: Final = re.compile(rb"[\r\n\0=]|eyJ").search
+"""In the value of a header that is not secret by its name. Most answers have none, and take 2 us instead of 14."""
 _LINE_ENDS: Final = re.compile(rb"(\r\n|\r|\n)")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}").fullmatch
 _CREDENTIAL: Final = "Credential"
@@ -127,7 +129,14 @@ class Redactor:
 
     def fields(self, fields: tuple[Field, ...]) -> tuple[Field, ...]:
         """Header fields with their secrets masked: the very same object where there are none."""
-        masked = tuple([(name, self._value(name.lower(), value)) for name, value in fields])
+        masked = tuple(
+            [
+                (name, self._value(lower, value))
+                if (lower := name.lower()) in self._octet_names or _SUSPICIOUS(value)
+                else (name, value)
+                for name, value in fields
+            ]
+        )
         return fields if masked == fields else masked
 
     def doubtful_fields(self, fields: tuple[Field, ...]) -> tuple[Field, ...]:
@@ -366,16 +375,24 @@ class Redactor:
 
     # Text about a request
 
-    def scrubber(self, head: RequestHead) -> Callable[[str], str]:
-        """What masks, in text about a request, that request's secrets: comments, explanations, error documents."""
-        marks = sorted(self._secrets(head).items(), key=lambda pair: -len(pair[0]))
+    def scrubber(self, head: RequestHead, signatures: Sequence[Sighting] | None = None) -> Callable[[str], str]:
+        """What masks, in text about a request, that request's secrets: comments, explanations, error documents.
+
+        Args:
+            head: the request's, as it was received.
+            signatures: those in it, where they are known already.
+        """
+        found = sightings(head) if signatures is None else signatures
+        marks = sorted(self._secrets(head, found).items(), key=lambda pair: -len(pair[0]))
 
         def scrub(text: str) -> str:
             for secret, mark in marks:
                 if secret in text:
                     text = text.replace(secret, mark)
-            text = self._header_line.sub(self._scrubbed_line, text)
-            text = _IN_TEXT.sub(self._scrubbed_value, text)
+            if ":" in text:
+                text = self._header_line.sub(self._scrubbed_line, text)
+            if _may_have_parameters(text):
+                text = _IN_TEXT.sub(self._scrubbed_value, text)
             return tokens.replaced(text, self.mark)
 
         return scrub
@@ -388,7 +405,7 @@ class Redactor:
     def _scrubbed_line(self, match: re.Match[str]) -> str:
         return f"{match[1]}:{self._value(match[1].lower().encode(), _octets(match[2])).decode('latin-1')}"
 
-    def _secrets(self, head: RequestHead) -> dict[str, str]:
+    def _secrets(self, head: RequestHead, signatures: Sequence[Sighting]) -> dict[str, str]:
         """Each secret of a head, in the forms in which it may be told, with its mark."""
         found: dict[str, str] = {}
         for name, value in head.headers:
@@ -399,7 +416,7 @@ class Redactor:
             name, equals, value = piece.partition("=")
             if equals and self._is_secret(_octets(name)):
                 self._note(found, value, _decoded(_octets(value)))
-        for sighting in sightings(head):
+        for sighting in signatures:
             if told(sighting.access_key) != sighting.access_key:
                 self._note(found, sighting.access_key, _octets(sighting.access_key))
         return found
@@ -407,9 +424,15 @@ class Redactor:
     def _note(self, found: dict[str, str], value: str, plain: bytes) -> None:
         """`value` as it was written, `plain` without its percent-encoding."""
         mark, text = self.mark(plain), plain.decode("latin-1")
-        for form in (value, text, quote(plain, safe=""), quote(plain), escape(text)):
+        alike = value == text and text.isascii() and text.isalnum()  # as a signature's hexadecimal digits
+        for form in (text,) if alike else (value, text, quote(plain, safe=""), quote(plain), escape(text)):
             if len(form) >= _SHORTEST and not IS_MARK(form):
                 found.setdefault(form, mark)
+
+
+def _may_have_parameters(text: str) -> bool:
+    """Whether it is worth while to look for `NAME=VALUE`: that takes 18 us for 500 characters."""
+    return "=" in text or "%3" in text or "%253" in text
 
 
 def _plain(name: bytes) -> str:

@@ -68,7 +68,7 @@ PLACES = {
     "upstream-head": Place("mitm.sending", "upstream_request"),
     "body-event": Place("mitm.transport", "GatewayStream.body_event"),
     "verdict-acted-on": Place("mitm.transport", "GatewayStream.decided"),
-    "form-of-the-head": Place("mitm.downstream", "_request"),
+    "form-of-the-head": Place("mitm.downstream", "quick_request"),
     "response-read": Place("mitm.upstream", "UpstreamHttp1.read_headers", "GET", body=b""),
     "response-hook": Place("mitm.addon", "adapt_response", "GET", body=b""),
     "response-head": Place("mitm.transport", "GatewayStream.state_wait_for_response_headers", "GET", body=b""),

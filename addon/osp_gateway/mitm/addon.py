@@ -29,6 +29,7 @@ from osp_gateway.mitm.connections import ConnectionCounter
 from osp_gateway.mitm.desk import Desk, Gate, GatedReader
 from osp_gateway.mitm.dialing import try_addresses_in_turn
 from osp_gateway.mitm.ends import PatientWriter
+from osp_gateway.mitm.hook_table import HookTable
 from osp_gateway.mitm.instruments import Instruments
 from osp_gateway.mitm.layers import ListenerLayer
 from osp_gateway.mitm.life import Life
@@ -42,7 +43,7 @@ from osp_gateway.observe.admin import AdminServer
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingAction, PendingForm, Reply, Verdict, refuse
 from osp_gateway.redaction import Redactor
-from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.errors import S3Error, new_request_id
 from osp_gateway.sharing import SharedCache
 from osp_gateway.version import __version__
 
@@ -83,6 +84,7 @@ class OspAddon:
         self.desk = Desk(refuse=self._refuse, showing=Showing(Redactor(key=_MARKS), details=not self._serving))
         self._life = Life(self.desk, self._reload)
         self._connections = ConnectionCounter()
+        self._hook_table: HookTable | None = None
         self._instruments = Instruments(self.desk.watch, self._connections, __version__)
         self._admin = AdminServer(self._life.pages(), self._instruments.documents())
         if settings is not None:
@@ -280,6 +282,8 @@ class OspAddon:
         handler = self._handler_of(client)
         if handler is not None and _is_ours(client.proxy_mode):
             handler._server_event_lock = SteadyLock()  # before the first event
+            self._hook_table = self._hook_table or HookTable(ctx.master.addons)
+            handler.handle_hook = self._hook_table.handler(handler)
             self._life.watch(handler)
 
     def client_disconnected(self, client: Client) -> None:
@@ -490,7 +494,7 @@ def _tell(path: Path | None, error: ConfigError) -> None:
 
 def _unjudged(error: S3Error) -> Verdict:
     return Verdict(
-        request_id=os.urandom(8).hex().upper(),
+        request_id=new_request_id(),
         who="-",
         operation="-",
         bucket="",

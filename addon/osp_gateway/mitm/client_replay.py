@@ -7,7 +7,6 @@ from. There it is verified, authorized and forwarded like any other request: rep
 from __future__ import annotations
 
 import logging
-import os
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -21,7 +20,7 @@ from osp_gateway.mitm.recording import exchange_of
 from osp_gateway.replay.exchange import Answer, Exchange, Payload
 from osp_gateway.replay.names import Names
 from osp_gateway.replay.resign import Resigner, Signer
-from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.errors import S3Error, new_request_id
 
 log = logging.getLogger(__name__)
 
@@ -116,5 +115,5 @@ def _listener() -> tuple[str, int]:
 
 
 def _refusal(error: S3Error) -> http.Response:
-    body = error.document("/", os.urandom(8).hex().upper())
+    body = error.document("/", new_request_id())
     return http.Response.make(error.status, body, {"content-type": "application/xml"})

@@ -28,6 +28,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server, make_body_reader
 
 from osp_gateway.mitm.clock import ClockTick
 from osp_gateway.mitm.desk import Desk
+from osp_gateway.mitm.quick_request import quick_request
 from osp_gateway.mitm.refusals import note_end, note_refusal, refusal, shown, timed_out, unreadable
 from osp_gateway.protocol.chunked import ChunkedReader
 from osp_gateway.protocol.http1 import Head, HeadReader
@@ -112,7 +113,9 @@ class ClientHttp1(Http1Server):
         self.head, self.head_since = HeadReader(self.desk.limits), None
         self.served_any = True
         self.persistent = head.persistent
-        self.request = _request(head)
+        self.request = quick_request(
+            method=head.method, path=head.target, fields=head.fields, http_version=head.version
+        )
         self.chunks = ChunkedReader() if head.length is None else None
         self.body_reader = make_body_reader(head.length)
         self.state = self.read_body
@@ -227,20 +230,3 @@ class ClientHttp1(Http1Server):
         self.lingered += len(self.received())
         if isinstance(event, events.ConnectionClosed) or self.lingered > LINGER_OCTETS:
             yield commands.CloseConnection(self.conn)
-
-
-def _request(head: Head) -> http.Request:
-    return http.Request(
-        host="",
-        port=0,
-        method=head.method,
-        scheme=b"",
-        authority=b"",
-        path=head.target,
-        http_version=head.version,
-        headers=http.Headers(head.fields),
-        content=None,
-        trailers=None,
-        timestamp_start=time.time(),
-        timestamp_end=None,
-    )

@@ -6,7 +6,6 @@ Nothing waits for what an addon does with such a flow: the client has its answer
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRespo
 from osp_gateway.mitm.columns import visible
 from osp_gateway.mitm.showing import Showing
 from osp_gateway.mitm.wire import REFUSED_MARK, head_of
-from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.errors import S3Error, new_request_id
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ def note_end(client: Client, reason: str) -> None:
 
 def refusal(error: S3Error, *, without_body: bool) -> http.Response:
     """The error as S3 would send it; the answer to HEAD has no body."""
-    request_id = os.urandom(8).hex().upper()
+    request_id = new_request_id()
     headers = http.Headers(
         [
             (b"content-type", b"application/xml"),

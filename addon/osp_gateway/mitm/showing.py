@@ -7,7 +7,7 @@ view needs beyond that is in the flow's metadata under `DETAILS`: JSON-like, mas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from mitmproxy import http
@@ -88,7 +88,8 @@ class Showing:
             verdict: what was decided.
             domains: of virtual-hosted addresses.
         """
-        scrub = self.scrubber(head)
+        found = sightings(head)
+        scrub = self.scrubber(head, found)
         flow.comment = scrub(comment(verdict))
         if verdict.explanation is not None:
             flow.metadata[EXPLANATION] = _cut(
@@ -114,11 +115,11 @@ class Showing:
             details["causes"] = [cause.name for cause in verdict.explanation.causes]
             details["matches"] = verdict.explanation.matches
         if "signature" not in details:
-            details["signature"] = self._signature(head, domains, scrub)
+            details["signature"] = self._signature(head, found, domains, scrub)
 
-    def scrubber(self, head: RequestHead) -> Callable[[str], str]:
-        """Masks a request's secrets in text about it."""
-        return _as_it_is if self.redactor is None else self.redactor.scrubber(head)
+    def scrubber(self, head: RequestHead, signatures: Sequence[Sighting] | None = None) -> Callable[[str], str]:
+        """Masks a request's secrets in text about it; `signatures` are those in it, where they are known already."""
+        return _as_it_is if self.redactor is None else self.redactor.scrubber(head, signatures)
 
     def for_log(self, head: RequestHead, text: str) -> str:
         """A comment as it may stand in a log, where secrets are masked even if flows show everything."""
@@ -207,10 +208,13 @@ class Showing:
     # What the client signed
 
     def _signature(
-        self, head: RequestHead, domains: tuple[str, ...], scrub: Callable[[str], str]
+        self,
+        head: RequestHead,
+        found: Sequence[Sighting],
+        domains: tuple[str, ...],
+        scrub: Callable[[str], str],
     ) -> dict[str, str] | None:
         """The canonical request and the string to sign, as the gateway reads the head; None where nothing is signed."""
-        found = sightings(head)
         if not found:
             return None
         sighting = found[0]

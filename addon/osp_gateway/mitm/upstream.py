@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +26,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client
 
 from osp_gateway.backends.routes import Destination
 from osp_gateway.mitm.desk import Desk, UpstreamTrust
+from osp_gateway.mitm.quick_request import quick_request
 from osp_gateway.outcomes import Forward
 from osp_gateway.protocol.chunked import ChunkedReader
 from osp_gateway.s3.errors import S3Error
@@ -189,21 +189,14 @@ class UpstreamClient(HttpClient):
 
 def upstream_request(forward: Forward) -> http.Request:
     """The request as the backend gets it."""
-    destination = forward.destination
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in forward.headers]
-    return http.Request(
-        host=destination.endpoint.host,
-        port=destination.endpoint.port,
+    endpoint = forward.destination.endpoint
+    return quick_request(
         method=forward.method.encode("latin-1"),
-        scheme=b"https" if destination.endpoint.tls else b"http",
-        authority=b"",
         path=forward.target.encode("latin-1"),
-        http_version=b"HTTP/1.1",
-        headers=http.Headers(headers),
-        content=None,
-        trailers=None,
-        timestamp_start=time.time(),
-        timestamp_end=None,
+        fields=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in forward.headers],
+        host=endpoint.host,
+        port=endpoint.port,
+        scheme=b"https" if endpoint.tls else b"http",
     )
 
 

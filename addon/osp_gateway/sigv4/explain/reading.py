@@ -59,6 +59,8 @@ def _in_header(head: RequestHead) -> Sighting | None:
 
 
 def _in_query(head: RequestHead) -> Sighting | None:
+    if not head.query:
+        return None
     parameters, repairs = _parameters(head.query)
     algorithm = parameters.get("X-Amz-Algorithm", "")
     if algorithm not in ALGORITHMS and "X-Amz-Signature" not in parameters:
