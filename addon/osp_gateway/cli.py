@@ -14,6 +14,7 @@ from osp_gateway.cli_replay import replay_command
 from osp_gateway.cli_stats import stats_command
 from osp_gateway.config import ConfigError, ProxyServerConfig
 from osp_gateway.mitm.serve import start_server
+from osp_gateway.replay.tape import KEPT_OCTETS
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 
@@ -24,7 +25,7 @@ def main() -> None:
     """An S3 gateway you can see through."""
 
 
-@main.command()
+@main.command(short_help="Serve until interrupted.")
 @_FILE
 def serve(file: Path) -> None:
     """Serve with the configuration in FILE (.py or .toml) until interrupted.
@@ -40,24 +41,40 @@ def serve(file: Path) -> None:
         _fail(file, error)
 
 
-@main.command()
+@main.command(short_help="Serve, and record requests and answers.")
 @click.option(
     "--output", "-o", "output", required=True, type=click.Path(path_type=Path), help="The flow file; begun anew."
 )
+@click.option(
+    "--body",
+    "body_kib",
+    default=KEPT_OCTETS // 1024,
+    show_default=True,
+    type=click.IntRange(min=0),
+    metavar="KIB",
+    help="Bodies of up to so many KiB are recorded whole.",
+)
 @_FILE
-def record(file: Path, output: Path) -> None:
+def record(file: Path, output: Path, body_kib: int) -> None:
     """Serve with the configuration in FILE, and record requests and answers for `osp replay`.
 
-    The recording is a flow file of mitmproxy's without signatures, tokens, cookies and addresses. Bodies of more than
-    1 MiB are recorded by their digest and length. Interrupt to end it.
+    The recording is a flow file of mitmproxy's without signatures, tokens, cookies and addresses. Larger bodies are
+    recorded by their digest and length. Interrupt to end it.
     """
+    config = _load(file)
+    if output.exists() and output.samefile(file):
+        raise click.BadParameter(f"{output}: that is the configuration", param_hint="--output")
     try:
-        start_server(_load(file), file, record=output)
+        output.open("wb").close()
+    except OSError as error:
+        raise click.BadParameter(f"{output}: {error.strerror}", param_hint="--output") from None
+    try:
+        start_server(config, file, record=output, record_body=body_kib)
     except ConfigError as error:
         _fail(file, error)
 
 
-@main.command()
+@main.command(short_help="Look for mistakes in a configuration.")
 @_FILE
 def check(file: Path) -> None:
     """Validate the configuration in FILE without starting anything.

@@ -67,7 +67,7 @@ class _Request:
         return any(IS_MARK(sighting.signature) for sighting in sightings(self.head))
 
 
-@click.command(name="explain", epilog=_EXAMPLES)
+@click.command(name="explain", short_help="Why a signature does not match.", epilog=_EXAMPLES)
 @click.argument("flowfile", required=False, type=click.Path(path_type=Path))
 @click.option("--curl", is_flag=True, help="Read a `curl -v` transcript or a raw HTTP request from standard input.")
 @click.option("--config", type=click.Path(path_type=Path), help="A configuration (.py or .toml) whose keys to use.")

@@ -42,7 +42,7 @@ Exit status: 0 everything is as it was recorded, 1 something differs, 2 wrong us
 DEFAULT_REGION: Final = "us-east-1"
 
 
-@click.command("replay", epilog=_EXAMPLES)
+@click.command("replay", short_help="Send recorded requests again, and compare.", epilog=_EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--against", metavar="URL", help="The gateway or store that is asked again, in path style.")
 @click.option("--serve", is_flag=True, help="Answer from FILE instead of sending it, with no store.")

@@ -47,21 +47,34 @@ class RecordedRequest:
     noted: Noted | None = None
 
 
+def http_flows(path: Path) -> Iterator[http.HTTPFlow]:
+    """The HTTP flows in a flow file or HAR file, in its order. The file may be anybody's.
+
+    Raises:
+        FlowFileError: there is no such file, it is none, or it is damaged.
+    """
+    count = 0
+    try:
+        with path.open("rb") as file:
+            for flow in FlowReader(file).stream():
+                count += 1
+                if isinstance(flow, http.HTTPFlow):
+                    yield flow
+    except OSError as error:
+        raise FlowFileError(error.strerror or type(error).__name__) from None
+    except Exception as error:  # noqa: BLE001 - mitmproxy trusts these files: nesting, lengths and types may be anything
+        what = str(error) if isinstance(error, exceptions.FlowReadException) else type(error).__name__
+        problem = f"cut off or damaged behind {count} flows" if count else "not a flow file"
+        raise FlowFileError(f"{problem}: {what}") from None
+
+
 def read_flows(path: Path) -> Iterator[RecordedRequest]:
     """The HTTP requests in a flow file, in its order.
 
     Raises:
         FlowFileError: there is no such file, or it is none.
     """
-    try:
-        with path.open("rb") as file:
-            for flow in FlowReader(file).stream():
-                if isinstance(flow, http.HTTPFlow):
-                    yield _recorded(flow)
-    except OSError as error:
-        raise FlowFileError(error.strerror or type(error).__name__) from None
-    except exceptions.FlowReadException as error:
-        raise FlowFileError(f"not a flow file: {error}") from None
+    yield from map(_recorded, http_flows(path))
 
 
 def _recorded(flow: http.HTTPFlow) -> RecordedRequest:

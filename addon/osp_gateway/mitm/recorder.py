@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -10,8 +11,10 @@ from mitmproxy.addonmanager import Loader
 
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.recording import Recorder
-from osp_gateway.outcomes import Refusal
-from osp_gateway.replay.tape import KEPT_OCTETS
+from osp_gateway.outcomes import Refusal, Verdict
+from osp_gateway.replay.tape import KEPT_OCTETS, Tape
+
+log = logging.getLogger(__name__)
 
 NOBODYS: Final = frozenset(
     {"ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch"}
@@ -73,7 +76,18 @@ class RecorderAddon:
         if (plan is not None and plan.without_store) or (self.skips_replayed and flow.is_replay == "response"):
             return
         if self._recorder is not None and outcome is not None and tape is not None:
-            self.written += self._recorder.write(flow, outcome.verdict, tape)
+            self._write(self._recorder, flow, outcome.verdict, tape)
+
+    def _write(self, recorder: Recorder, flow: http.HTTPFlow, verdict: Verdict, tape: Tape) -> None:
+        """Where that fails, requests go on: the addons behind this one, which mask and forget, must have their turn."""
+        try:
+            self.written += recorder.write(flow, verdict, tape)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            log.error("osp_record: %s; the recording ends here, with %d exchanges in it", reason, self.written)  # noqa: TRY400
+            self.done()
+        except Exception:
+            log.exception("osp_record: an exchange could not be recorded")
 
     def error(self, flow: http.HTTPFlow) -> None:
         """What was broken off is not recorded."""
@@ -81,6 +95,6 @@ class RecorderAddon:
 
     def done(self) -> None:
         """The end."""
-        if self._recorder is not None:
-            self._recorder.close()
-            self._recorder = None
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.close()

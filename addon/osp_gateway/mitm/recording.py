@@ -9,19 +9,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from mitmproxy import exceptions, http
+from mitmproxy import http
 from mitmproxy.connection import Client, Server
-from mitmproxy.io import FlowReader, FlowWriter
+from mitmproxy.io import FlowWriter
 
-from osp_gateway.mitm.flowfile import FlowFileError
+from osp_gateway.mitm.flowfile import http_flows
 from osp_gateway.mitm.wire import head_of
 from osp_gateway.outcomes import Verdict
 from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Form, Payload, RecordedRequest
@@ -92,8 +94,8 @@ class Recorder:
             OSError: the file cannot be written.
         """
         self.limit = limit
-        self._file: IO[bytes] = path.open("wb")
-        self._writer = FlowWriter(self._file)
+        self._file = path.open("wb", buffering=0)
+        self._length = 0
         self._salt = os.urandom(32)
 
     def tape(self, head: RequestHead) -> Tape:
@@ -107,12 +109,27 @@ class Recorder:
             flow: with its response.
             verdict: what was decided.
             tape: what went by.
+
+        Raises:
+            OSError: it cannot be written; what was written before is whole.
         """
         if verdict.operation == "-" or flow.response is None:
             return False
-        self._writer.add(_recorded(flow, verdict, tape, self._salt))
-        self._file.flush()
+        octets = io.BytesIO()
+        FlowWriter(octets).add(_recorded(flow, verdict, tape, self._salt))
+        self._append(octets.getvalue())
         return True
+
+    def _append(self, octets: bytes) -> None:
+        rest = memoryview(octets)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            with suppress(OSError):  # no file that can be cut
+                self._file.truncate(self._length)
+            raise
+        self._length += len(octets)
 
     def close(self) -> None:
         """The end."""
@@ -125,15 +142,9 @@ def read_recording(path: Path) -> Iterator[Exchange]:
     Raises:
         FlowFileError: there is no such file, or it is none.
     """
-    try:
-        with path.open("rb") as file:
-            for flow in FlowReader(file).stream():
-                if isinstance(flow, http.HTTPFlow) and (exchange := exchange_of(flow)) is not None:
-                    yield exchange
-    except OSError as error:
-        raise FlowFileError(error.strerror or type(error).__name__) from None
-    except exceptions.FlowReadException as error:
-        raise FlowFileError(f"not a flow file: {error}") from None
+    for flow in http_flows(path):
+        if (exchange := exchange_of(flow)) is not None:
+            yield exchange
 
 
 def exchange_of(flow: http.HTTPFlow) -> Exchange | None:

@@ -19,6 +19,7 @@ from osp_gateway import configfile
 from osp_gateway.config import ConfigError, ProxyServerConfig, Settings
 from osp_gateway.mitm.addons import gateway_addons
 from osp_gateway.replay.library import Library
+from osp_gateway.replay.tape import KEPT_OCTETS
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +28,20 @@ NO_TARGET: Final = "http://s3.invalid"
 """The reverse target of listeners that have none: buckets name their own hosts."""
 
 
-def start_server(config: ProxyServerConfig, source: Path | None = None, *, record: Path | None = None) -> None:
+def start_server(
+    config: ProxyServerConfig,
+    source: Path | None = None,
+    *,
+    record: Path | None = None,
+    record_body: int = KEPT_OCTETS // 1024,
+) -> None:
     """Serve until SIGINT or SIGTERM, and then until requests in flight are answered, for `shutdown_grace` at most.
 
     Args:
         config: the configuration; its `http_port` and `https_port` are listened on.
         source: the file that it is from, which SIGHUP reads anew. Without it, SIGHUP reads the certificates anew.
         record: a flow file that everything is recorded into, without secrets; it is begun anew.
+        record_body: bodies of up to so many KiB are recorded whole, larger ones by their digest and length.
 
     Raises:
         ConfigError: it names no port, or its certificate cannot be used.
@@ -43,7 +51,7 @@ def start_server(config: ProxyServerConfig, source: Path | None = None, *, recor
     settings = config.settings
     if not settings.listeners:
         raise ConfigError(["http_port, https_port: both missing, expected at least one"])
-    asyncio.run(_serve(settings, gateway_addons(settings, source), {"osp_record": str(record or "")}))
+    asyncio.run(_serve(settings, gateway_addons(settings, source), _recording(record, record_body)))
 
 
 def serve_recording(settings: Settings, library: Library) -> None:
@@ -84,7 +92,11 @@ def engine(addons: Sequence[Any], modes: Sequence[str], options_of_ours: Mapping
     return master
 
 
-async def _serve(settings: Settings, addons: Sequence[Any], options_of_ours: Mapping[str, str]) -> None:
+def _recording(file: Path | None, body: int) -> dict[str, Any]:
+    return {} if file is None else {"osp_record": str(file), "osp_record_body": body}
+
+
+async def _serve(settings: Settings, addons: Sequence[Any], options_of_ours: Mapping[str, Any]) -> None:
     log_to_stderr()
     master = engine(addons, [_mode(settings, listener.port) for listener in settings.listeners], options_of_ours)
     if threading.current_thread() is threading.main_thread():
