@@ -73,7 +73,7 @@ class ClientReplayAddon:
         if exchange is not None and flow.response is not None:
             headers = tuple((name.lower(), value) for name, value in flow.response.headers.items(multi=True))
             answer = Answer(flow.response.status_code, headers, Payload.of(flow.response.raw_content or b""))
-            self._names.learn_from(exchange.answer, answer)
+            self._names.learn_from(exchange, answer)
 
     async def _prepare(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         host, port = _listener()

@@ -35,6 +35,23 @@ def checksum(name: str, content: Content) -> str:
     return running.digest()
 
 
+def checksum_of_parts(name: str, recorded: str, parts: Sequence[Content]) -> str:
+    """The checksum header of an object that is made of parts: of all its octets, or, in the form `base64-N`, of the
+    checksums of its parts; see "Checking object integrity in Amazon S3".
+
+    Args:
+        name: a key of `ALGORITHMS`.
+        recorded: the header as it was recorded, which tells the form.
+        parts: in their order.
+    """
+    if not is_composite(recorded):
+        return checksum(name, Content(tuple(stretch for part in parts for stretch in part.stretches)))
+    running = ALGORITHMS[name].new()
+    for part in parts:
+        running.update(base64.b64decode(checksum(name, part)))
+    return f"{running.digest()}-{len(parts)}"
+
+
 def speaks_of_body(name: str, value: str) -> bool:
     """Whether a header is a checksum of the body that it comes with."""
     return name == CONTENT_MD5 or (name in ALGORITHMS and not is_composite(value))

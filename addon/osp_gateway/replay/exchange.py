@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
+from urllib.parse import unquote, unquote_to_bytes
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from osp_gateway.s3 import encoding
 from osp_gateway.s3.encoding import Pair
 from osp_gateway.s3.form import KEY, Fields
 from osp_gateway.s3.head import Header
@@ -56,9 +58,13 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Content:
-    """An object's octets, as the stretches that they were uploaded in."""
+    """An object's octets, as the stretches that they were uploaded in.
+
+    `whole` is False where others belong to it that nobody knows: copied from an object that was there before.
+    """
 
     stretches: tuple[Stretch, ...] = ()
+    whole: bool = True
 
     @cached_property
     def length(self) -> int:
@@ -83,7 +89,7 @@ class Content:
             if first < last:
                 kept.append(stretch.cut(first, last))
             at += stretch.length
-        return Content(tuple(kept))
+        return Content(tuple(kept), self.whole)
 
     @cached_property
     def sha256(self) -> str:
@@ -143,6 +149,11 @@ class Form:
         return next((value for name, value in self.pairs if name.lower() == KEY), "")
 
 
+Object = tuple[str, str]
+"""A bucket, and a key as it is encoded in paths."""
+COPY_SOURCE: Final = "x-amz-copy-source"
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
     """A request, of which the signature was left out.
@@ -173,6 +184,21 @@ class RecordedRequest:
         if self.form is not None:
             return f"/{self.bucket}"
         return f"/{self.bucket}/{self.key_path}" if self.key_path else f"/{self.bucket}"
+
+    @property
+    def object(self) -> Object:
+        """What it is about."""
+        return self.bucket, self.key_path
+
+    @property
+    def copy_source(self) -> tuple[Object, str] | None:
+        """The object that is copied, and its version, empty for the newest."""
+        written = self.header(COPY_SOURCE)
+        if written is None:
+            return None
+        path, _, version = written.partition("?versionId=")
+        bucket, _, key = unquote_to_bytes(path).removeprefix(b"/").partition(b"/")  # clients encode more, or less
+        return (bucket.decode("latin-1"), encoding.encode(key, "/")), unquote(version)
 
     @property
     def values(self) -> Mapping[str, str]:

@@ -18,7 +18,16 @@ MEANINGFUL: Final = frozenset(
         "if-unmodified-since",
         "range",
         "x-amz-copy-source",
+        "x-amz-copy-source-if-match",
+        "x-amz-copy-source-if-modified-since",
+        "x-amz-copy-source-if-none-match",
+        "x-amz-copy-source-if-unmodified-since",
         "x-amz-copy-source-range",
+        "x-amz-copy-source-server-side-encryption-customer-algorithm",
+        "x-amz-max-parts",
+        "x-amz-object-attributes",
+        "x-amz-part-number-marker",
+        "x-amz-server-side-encryption-customer-algorithm",
     }
 )
 """Headers without which the same request might have another answer."""

@@ -1,4 +1,4 @@
-"""Names that a store makes up: upload ids, version ids, entity tags, continuation tokens, checksums of made-up bodies.
+"""Names that a store makes up: upload ids, version ids, continuation tokens, entity tags, checksums of made-up bodies.
 
 Those of the recording stand in its requests; wherever one does, the name that the store has given this time is put.
 """
@@ -7,21 +7,39 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from enum import Enum, auto
 from threading import Lock
 from typing import Final
 from urllib.parse import unquote
 
-from osp_gateway.replay.exchange import Answer, RecordedRequest
+from osp_gateway.replay.exchange import COPY_SOURCE, Answer, Exchange, Object, RecordedRequest
 from osp_gateway.replay.xml import leaves
 from osp_gateway.s3 import encoding
 
-NAMING_HEADERS: Final = frozenset(
-    {"etag", "x-amz-version-id", "x-amz-copy-source-version-id", "x-amz-abort-rule-id", "x-amz-restore-request-id"}
-)
-NAMING_ELEMENTS: Final = frozenset(
+
+class Kind(Enum):
+    """Names of one kind are told from those of another, and where they belong to an object, from another object's."""
+
+    ID = auto()
+    """What a store calls an upload, a version, the next page: anything, and nowhere else the same."""
+    TAG = auto()
+    """An entity tag: mostly made of the content, so that two objects may have the same."""
+    CHECKSUM = auto()
+    """Made of the content alone."""
+
+
+CHECKSUM: Final = "x-amz-checksum-"
+_KINDS_OF_HEADERS: Final = {
+    "etag": Kind.TAG,
+    "x-amz-version-id": Kind.ID,
+    "x-amz-copy-source-version-id": Kind.ID,
+    "x-amz-abort-rule-id": Kind.ID,
+    "x-amz-restore-request-id": Kind.ID,
+}
+_IDS: Final = frozenset(
     {
-        "ETag",
         "UploadId",
         "VersionId",
         "CopySourceVersionId",
@@ -34,98 +52,176 @@ NAMING_ELEMENTS: Final = frozenset(
         "VersionIdMarker",
     }
 )
-"""What a store makes up, in the documents that it answers with."""
+"""Elements of the documents that a store answers with."""
+_OF_ALGORITHMS: Final = frozenset({"ChecksumAlgorithm", "ChecksumType", "ChecksumMode"})
+_NO_CHECKSUMS: Final = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-type", "x-amz-checksum-mode"})
 _PARAMETERS: Final = frozenset({"continuation-token", "upload-id-marker", "uploadId", "version-id-marker", "versionId"})
-_HEADERS: Final = frozenset(
-    {
-        "if-match",
-        "if-none-match",
-        "x-amz-copy-source-if-match",
-        "x-amz-copy-source-if-none-match",
-        "x-amz-if-match-initiated-time",
-    }
-)
-_COPY_SOURCE: Final = "x-amz-copy-source"
+_TAGS_OF_THE_OBJECT: Final = frozenset({"if-match", "if-none-match"})
+_TAGS_OF_THE_SOURCE: Final = frozenset({"x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match"})
 _IN_BODIES: Final = re.compile(rb"<(ETag|VersionId|Checksum[A-Z0-9]+)>([^<]*)</\1>")
-CHECKSUM: Final = "x-amz-checksum-"
+_ENTRY: Final = re.compile(rb"<Object>.*?</Object>", re.DOTALL)
+_KEY: Final = re.compile(rb"<Key>([^<]*)</Key>")
+_NOWHERE: Final[Object] = ("", "")
+
+
+def kind_of_header(name: str) -> Kind | None:
+    """What kind of name a header of an answer holds; None where it holds none."""
+    if name.startswith(CHECKSUM) and name not in _NO_CHECKSUMS:
+        return Kind.CHECKSUM
+    return _KINDS_OF_HEADERS.get(name)
+
+
+def kind_of_element(name: str) -> Kind | None:
+    """What kind of name an element holds; None where it holds none."""
+    if name == "ETag":
+        return Kind.TAG
+    if name.startswith("Checksum") and name not in _OF_ALGORITHMS:
+        return Kind.CHECKSUM
+    return Kind.ID if name in _IDS else None
+
+
+def bare(kind: Kind, name: str) -> str:
+    """A name to be compared: an entity tag without its quotes."""
+    return name.strip().removeprefix("W/").strip('"') if kind is Kind.TAG else name
 
 
 class Names:
     """Which name of this run stands for which of the recording. Safe to be used by several threads."""
 
     def __init__(self) -> None:
-        self._new: dict[str, str] = {}
+        self._new: dict[tuple[Kind, Object, str], str] = {}
         self._lock = Lock()
 
-    def learn(self, recorded: str | None, new: str | None) -> None:
-        """What was called `recorded` is called `new` now; the first name that is learned stays."""
-        if recorded and new:
-            with self._lock:
-                self._new.setdefault(plain(recorded), plain(new))
+    def learn(self, kind: Kind, about: Object, recorded: str | None, new: str | None, *, again: bool = True) -> None:
+        """What was called `recorded` is called `new` now.
 
-    def current(self, recorded: str) -> str:
+        Args:
+            kind: ids are not told apart by object.
+            about: the object.
+            recorded: nothing is learned where it is None or empty.
+            new: the same.
+            again: whether what was learned before is forgotten: an object has been written again. Ids stay.
+        """
+        if not recorded or not new:
+            return
+        place = self._place(kind, about, recorded)
+        with self._lock:
+            if again and kind is not Kind.ID:
+                self._new[place] = bare(kind, new)
+            else:
+                self._new.setdefault(place, bare(kind, new))
+
+    def current(self, kind: Kind, about: Object, recorded: str) -> str:
         """What a name is now, in the quotes that it had; itself where nothing else was learned."""
-        bare = plain(recorded)
-        return recorded.replace(bare, self._new.get(bare, bare), 1) if bare else recorded
+        old = bare(kind, recorded)
+        return recorded.replace(old, self._new.get(self._place(kind, about, recorded), old), 1) if old else recorded
 
-    def knows(self, recorded: str) -> bool:
+    def knows(self, kind: Kind, about: Object, recorded: str) -> bool:
         """Whether a name of the recording has been learned."""
-        return plain(recorded) in self._new
+        return self._place(kind, about, recorded) in self._new
 
-    def learn_from(self, recorded: Answer, new: Answer) -> None:
-        """Learn the names in two answers to the same request."""
+    def learn_from(
+        self,
+        exchange: Exchange,
+        new: Answer,
+        may: Callable[[Kind, Object], bool] = lambda _kind, _about: True,
+        *,
+        again: bool = True,
+    ) -> None:
+        """Learn the names in two answers to the same request.
+
+        Args:
+            exchange: as recorded.
+            new: the answer of this run.
+            may: whether a kind of name of an object is learned. The tags and checksums of what this run has not written
+                are the recording's, or something has changed.
+            again: see `learn`.
+        """
+        about, recorded = exchange.request.object, exchange.answer
         for name, value in recorded.headers:
-            if name in NAMING_HEADERS or name.startswith(CHECKSUM):
-                self.learn(value, new.header(name))
+            kind = kind_of_header(name)
+            if kind is not None and may(kind, about):
+                self.learn(kind, about, value, new.header(name), again=again)
         if recorded.is_xml and new.is_xml:
-            found = _named(new)
-            for path, names in _named(recorded).items():
-                for old, value in zip(names, found.get(path, ()), strict=False):
-                    self.learn(old, value)
+            found = _named(new, about)
+            for (kind, one, path), names in _named(recorded, about).items():
+                if may(kind, one):
+                    for old, value in zip(names, found.get((kind, one, path), ()), strict=False):
+                        self.learn(kind, one, old, value, again=again)
 
     def in_request(self, request: RecordedRequest) -> RecordedRequest:
         """The request with the names of this run."""
         query = tuple((name, self._in_parameter(name, value)) for name, value in request.query)
-        headers = tuple((name, self._in_header(name, value)) for name, value in request.headers)
+        headers = tuple((name, self._in_header(request, name, value)) for name, value in request.headers)
         return replace(request, query=query, headers=headers)
 
-    def in_body(self, content: bytes) -> bytes:
+    def in_body(self, request: RecordedRequest, content: bytes) -> bytes:
         """An XML document that a client sends, with the names of this run."""
-        return _IN_BODIES.sub(self._in_element, content)
+        if _ENTRY.search(content) is None:
+            return self._in_entry(request.object, content)
+        return _ENTRY.sub(lambda entry: self._in_entry(_object_of(request.bucket, entry[0]), entry[0]), content)
+
+    def _in_entry(self, about: Object, content: bytes) -> bytes:
+        def renamed(match: re.Match[bytes]) -> bytes:
+            kind = kind_of_element(match[1].decode())
+            if kind is None:
+                return match[0]
+            text = self.current(kind, about, html.unescape(match[2].decode("utf-8", "surrogateescape")))
+            return b"<%b>%b</%b>" % (
+                match[1],
+                html.escape(text, quote=False).encode("utf-8", "surrogateescape"),
+                match[1],
+            )
+
+        return _IN_BODIES.sub(renamed, content)
 
     def _in_parameter(self, name: str, value: str) -> str:
-        return encoding.encode(self.current(unquote(value)).encode()) if name in _PARAMETERS else value
+        if name not in _PARAMETERS:
+            return value
+        return encoding.encode(self.current(Kind.ID, _NOWHERE, unquote(value)).encode())
 
-    def _in_header(self, name: str, value: str) -> str:
-        if name in _HEADERS:
-            return ",".join(self.current(piece) for piece in value.split(","))
-        if name == _COPY_SOURCE and "?versionId=" in value:
+    def _in_header(self, request: RecordedRequest, name: str, value: str) -> str:
+        if name in _TAGS_OF_THE_OBJECT:
+            return self._in_tags(request.object, value)
+        source = request.copy_source
+        if name in _TAGS_OF_THE_SOURCE and source is not None:
+            return self._in_tags(source[0], value)
+        if name == COPY_SOURCE and "?versionId=" in value:
             path, mark, version = value.partition("?versionId=")
-            return path + mark + encoding.encode(self.current(unquote(version)).encode())
+            return path + mark + encoding.encode(self.current(Kind.ID, _NOWHERE, unquote(version)).encode())
+        if name.startswith(CHECKSUM) and is_completion(request):
+            return self.current(Kind.CHECKSUM, request.object, value)
         return value
 
-    def _in_element(self, match: re.Match[bytes]) -> bytes:
-        text = html.escape(self.current(html.unescape(match[2].decode())), quote=False)
-        return b"<%b>%b</%b>" % (match[1], text.encode(), match[1])
+    def _in_tags(self, about: Object, value: str) -> str:
+        return ",".join(self.current(Kind.TAG, about, piece) for piece in value.split(","))
+
+    @staticmethod
+    def _place(kind: Kind, about: Object, recorded: str) -> tuple[Kind, Object, str]:
+        return kind, _NOWHERE if kind is Kind.ID else about, bare(kind, recorded)
 
 
-def plain(name: str) -> str:
-    """An entity tag without its quotes; whatever else is the same."""
-    return name.strip().removeprefix("W/").strip('"')
+def is_completion(request: RecordedRequest) -> bool:
+    """Whether it completes a multipart upload: its checksum headers are about the object, and not about its body."""
+    return request.method == "POST" and "uploadId" in request.values
 
 
-def _named(answer: Answer) -> dict[str, list[str]]:
-    """The names in a document, by their path."""
-    found: dict[str, list[str]] = {}
-    for path, text in leaves(answer.payload):
-        if is_name(path.rpartition("/")[2]):
-            found.setdefault(path, []).append(text)
+def _named(answer: Answer, about: Object) -> dict[tuple[Kind, Object, str], list[str]]:
+    """The names in a document, by their kind, the object that they belong to, and their path."""
+    found: dict[tuple[Kind, Object, str], list[str]] = {}
+    for leaf in leaves(answer.payload):
+        kind = kind_of_element(leaf.name)
+        if kind is not None:
+            of = about if leaf.key is None else object_of(about[0], leaf.key)
+            found.setdefault((kind, of, leaf.path), []).append(leaf.text)
     return found
 
 
-def is_name(element: str) -> bool:
-    """Whether an element holds what a store makes up."""
-    return element in NAMING_ELEMENTS or (element.startswith("Checksum") and element not in _OF_ALGORITHMS)
+def object_of(bucket: str, key: str) -> Object:
+    """An object by its bucket and its plain key."""
+    return bucket, encoding.encode(key.encode("utf-8", "surrogateescape"), "/")
 
 
-_OF_ALGORITHMS: Final = frozenset({"ChecksumAlgorithm", "ChecksumType", "ChecksumMode"})
+def _object_of(bucket: str, entry: bytes) -> Object:
+    key = _KEY.search(entry)
+    return object_of(bucket, html.unescape(key[1].decode("utf-8", "surrogateescape")) if key is not None else "")

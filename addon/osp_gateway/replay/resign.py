@@ -5,23 +5,26 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from osp_gateway.replay.encode import checksum, chunked, chunked_length, speaks_of_body
 from osp_gateway.replay.exchange import Content, Form, Payload, RecordedRequest, Stretch
-from osp_gateway.replay.names import Names
+from osp_gateway.replay.names import Kind, Names, is_completion
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.form import KEY, closing, content_type_of, opening
 from osp_gateway.s3.head import Header
 from osp_gateway.sigv4.aws_chunked import MODES, Mode
-from osp_gateway.sigv4.checksums import TRAILER
+from osp_gateway.sigv4.checksums import ALGORITHMS, TRAILER
 from osp_gateway.sigv4.chunked_codecs import DECODED_LENGTH
+from osp_gateway.sigv4.claim_parts import CONTENT_SHA256
 from osp_gateway.sigv4.form_codec import upstream_fields
 from osp_gateway.sigv4.keys import KeyPair, SigningKeys
 from osp_gateway.sigv4.policy import Upload
 from osp_gateway.sigv4.sign import presign_query, sign_head
 
+MUST_BE_SIGNED: Final = "x-amz-"
+"""What begins so: S3 refuses presigned requests with such headers that their signature does not cover."""
 _DROPPED: Final = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding", DECODED_LENGTH})
 
 
@@ -73,8 +76,11 @@ class Resigner:
         if request.payload.content:
             content = Payload.of(_current(request, names)).again
         headers = [("host", self._host), *self._headers(request, content, names)]
-        signer = self._signer(identity)
+        signer = self._signer(identity) if request.signed else None
         mode = MODES.get(request.mode)
+        if signer is None and request.mode:
+            headers.append((CONTENT_SHA256, request.mode))
+            mode = None if mode is None else replace(mode, signature=None)
         if mode is not None:
             trailers = _trailer_names(request)
             headers.append((DECODED_LENGTH, str(content.length)))
@@ -83,7 +89,7 @@ class Resigner:
             length = content.length
         if length or request.method in ("PUT", "POST"):
             headers.append(("content-length", str(length)))
-        return self._signed(request, content, headers, mode, signer if request.signed else None)
+        return self._signed(request, content, headers, mode, signer)
 
     def _signer(self, identity: str) -> Signer | None:
         return self._signers.get(identity) or self._signers.get("")
@@ -109,14 +115,17 @@ class Resigner:
         signer: Signer | None,
     ) -> Outgoing:
         target = request.path + ("?" + encoding.join_query(request.query) if request.query else "")
+        trailers = _trailer_names(request)
         if signer is None:
-            return Outgoing(target, headers, content.pieces)
+            body = content.pieces if mode is None else lambda: chunked(content, trailers, None)
+            return Outgoing(target, headers, body)
         if request.expires is not None:
             query = presign_query(
                 method=request.method,
                 host=self._host,
                 path=request.path,
                 query=request.query,
+                headers=[pair for pair in headers if pair[0].startswith(MUST_BE_SIGNED)],
                 expires=request.expires,
                 pair=signer.pair,
                 region=signer.region,
@@ -139,7 +148,6 @@ class Resigner:
         if mode is None:
             return Outgoing(target, signed.headers, content.pieces)
         chain = signed.chain if mode.signature else None
-        trailers = _trailer_names(request)
         return Outgoing(
             target, signed.headers, lambda: chunked(content, trailers, chain() if chain is not None else None)
         )
@@ -149,9 +157,10 @@ class Resigner:
         for name, value in request.headers:
             if name in _DROPPED:
                 continue
-            if speaks_of_body(name, value) and request.payload.sha256 != content.sha256:
+            of_body = speaks_of_body(name, value) and not (name in ALGORITHMS and is_completion(request))
+            if of_body and request.payload.sha256 != content.sha256:
                 new = checksum(name, content)
-                names.learn(value, new)
+                names.learn(Kind.CHECKSUM, request.object, value, new)
                 value = new
             kept.append((name, value))
         return kept
@@ -161,7 +170,7 @@ def _current(request: RecordedRequest, names: Names) -> bytes:
     """A body that names what the store has made up, with the names of this run; an object's stays what it is."""
     content = request.payload.content or b""
     if request.method == "POST" and content.lstrip().startswith(b"<"):
-        return names.in_body(content)
+        return names.in_body(request, content)
     return content
 
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from osp_gateway.replay.compare import Difference, compare
-from osp_gateway.replay.contents import Contents
-from osp_gateway.replay.exchange import Answer, Exchange
-from osp_gateway.replay.names import Names
+from osp_gateway.replay.contents import WRITES, Contents
+from osp_gateway.replay.encode import checksum, checksum_of_parts, speaks_of_body
+from osp_gateway.replay.exchange import Answer, Exchange, Object
+from osp_gateway.replay.names import Kind, Names, is_completion
 from osp_gateway.replay.target import Target, TargetError
 from osp_gateway.replay.tolerance import Tolerance
 from osp_gateway.s3.operations import POST_OBJECT
+from osp_gateway.sigv4.checksums import ALGORITHMS
 
 MAX_THREADS: Final = 64
 
@@ -86,7 +88,7 @@ class Replay:
         return Outcome(number, exchange, tuple(found for side in self._sides for found in side.again(exchange)))
 
     def _why_not(self, exchange: Exchange) -> str:
-        if self._tolerance.skips(exchange.operation):
+        if self._tolerance.about(exchange.answer.status).skips(exchange.operation):
             return "left out by the tolerances"
         if exchange.operation == POST_OBJECT and exchange.request.form is None:
             return "a POST form that could not be read"
@@ -105,6 +107,7 @@ class _Side:
 
     def again(self, exchange: Exchange) -> Iterator[Difference]:
         """Send it, and say what differs."""
+        self._foresee(exchange)
         try:
             answer = self.target.send(exchange.request, exchange.identity, self._names)
         except TargetError as error:
@@ -113,12 +116,41 @@ class _Side:
         for found in self._compared(exchange, answer):
             yield Difference(found.where + self.mark, found.expected, found.found)
 
+    def _foresee(self, exchange: Exchange) -> None:
+        """A multipart upload may be completed with the checksum of the whole: of what its parts have become."""
+        request = exchange.request
+        if not is_completion(request):
+            return
+        parts = self._contents.parts(request)
+        if any(part.made_up for part in parts) and all(part.whole for part in parts):
+            for name, value in request.headers:
+                if name in ALGORITHMS:
+                    self._names.learn(Kind.CHECKSUM, request.object, value, checksum_of_parts(name, value, parts))
+
     def _compared(self, exchange: Exchange, answer: Answer) -> tuple[Difference, ...]:
         if exchange.answer.status == answer.status:
-            self._names.learn_from(exchange.answer, answer)
             self._contents.follow(exchange)
+            self._learn(exchange, answer)
         expected = self._contents.expected(exchange)
         return compare(exchange, answer, self._names, self._tolerance, expected)
+
+    def _learn(self, exchange: Exchange, answer: Answer) -> None:
+        """What a store calls things is news. But tags and checksums are made of contents: those of what this run has
+        not written must be the recorded ones, and checksums of what it has written differ where that was made up.
+        """
+        writes = exchange.operation in WRITES
+
+        def may(kind: Kind, about: Object) -> bool:
+            if kind is Kind.CHECKSUM:
+                return self._contents.made_up(about)
+            return kind is Kind.ID or writes or self._contents.wrote(about)
+
+        content = self._contents.current(exchange.request)
+        if not writes and content is not None and content.made_up and content.whole:
+            for name, value in exchange.answer.headers:
+                if speaks_of_body(name, value):
+                    self._names.learn(Kind.CHECKSUM, exchange.request.object, value, checksum(name, content))
+        self._names.learn_from(exchange, answer, may, again=writes)
 
 
 def _overlapping(ordered: Sequence[Exchange], do: Callable[[int, Exchange], None]) -> None:

@@ -8,13 +8,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from osp_gateway.fields import Model, place_of
 from osp_gateway.replay.xml import SECRETS
 
 HEADERS: Final = (
     "accept-ranges",
+    "access-control-*",
     "cache-control",
     "content-disposition",
     "content-encoding",
@@ -23,6 +24,7 @@ HEADERS: Final = (
     "content-type",
     "etag",
     "expires",
+    "last-modified",
     "location",
     "x-amz-bucket-region",
     "x-amz-checksum-*",
@@ -33,6 +35,7 @@ HEADERS: Final = (
     "x-amz-missing-meta",
     "x-amz-mp-parts-count",
     "x-amz-object-lock-*",
+    "x-amz-object-size",
     "x-amz-restore",
     "x-amz-server-side-encryption*",
     "x-amz-storage-class",
@@ -42,7 +45,7 @@ HEADERS: Final = (
 )
 """The headers of an answer that mean something; all others are not looked at."""
 ALWAYS_OTHER: Final = frozenset(
-    {"HostId", "RequestId", "Resource", "LastModified", "CreationDate", "Initiated", "Date", "Expiration"}
+    {"HostId", "RequestId", "Resource", "LastModified", "CreationDate", "Initiated", "Expiration"}
 )
 """Elements whose text is of the moment, or of the place where a request was answered."""
 DIAGNOSTIC: Final = frozenset({"HostId", "RequestId", "Resource"})
@@ -62,8 +65,9 @@ class ToleranceError(Exception):
 class Rule(Model):
     """What is not looked at. `headers` and `elements` are names or globs, `values` the texts of elements that may be
     anything, `unordered` elements whose order may be another; `operations` are globs of the operations it is about.
-    `statuses` and `documents` are lists of statuses, or names of documents, that are as good as each other. Where
-    `when` has statuses, it is about recorded answers with one of these.
+    `statuses` and `documents` are lists of statuses, or names of documents, that are as good as each other; where the
+    status of an error is tolerated so, nothing else of the answer is looked at. Where `when` has statuses, it is about
+    recorded answers with one of these.
     """
 
     operations: tuple[str, ...] = ("*",)
@@ -76,6 +80,11 @@ class Rule(Model):
     documents: tuple[tuple[str, ...], ...] = ()
     messages: bool = False
     skip: bool = False
+
+    @field_validator("headers")
+    @classmethod
+    def _in_lower_case(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower() for name in names)
 
     def concerns(self, operation: str) -> bool:
         """Whether it is about an operation."""

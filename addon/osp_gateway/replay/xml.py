@@ -41,8 +41,8 @@ def parse(content: bytes) -> Element | None:
     In a listing whose `EncodingType` is `url`, keys and the like are decoded: stores differ in what they encode.
     """
     try:
-        tree = _element(fromstring(content))
-    except (ParseError, DefusedXmlException, ValueError):
+        tree = _element(fromstring(content), 0)
+    except (ParseError, DefusedXmlException, ValueError, LookupError):  # the last of an encoding that nobody knows
         return None
     encoded = tree.child("EncodingType")
     return _decoded(tree) if encoded is not None and encoded.text == "url" else tree
@@ -65,29 +65,53 @@ def without_secrets(document: bytes) -> bytes:
     return _SECRET.sub(b"", document)
 
 
-def leaves(payload: Payload) -> Iterator[tuple[str, str]]:
-    """The path and text of each element without children, in the document's order.
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """An element without children: where it is, its local name, its text, and the key of the entry that it is in.
 
     In the path, which does not name the document itself, entries that have a key or a part number are told apart by it:
-    `/Contents[a.txt]/ETag`.
+    `/Contents[a.txt]/ETag`. Without an entry that has a key, `key` is None.
     """
+
+    path: str
+    name: str
+    text: str
+    key: str | None
+
+
+def leaves(payload: Payload) -> Iterator[Leaf]:
+    """The elements without children, in the document's order."""
     tree = parse(payload.content or b"")
     if tree is not None:
-        yield from _leaves(tree, "")
+        yield from _leaves(tree, "", None)
 
 
-def _leaves(element: Element, path: str) -> Iterator[tuple[str, str]]:
+def _leaves(element: Element, path: str, key: str | None) -> Iterator[Leaf]:
+    key = key_of(element, key)
     if not element.children:
-        yield path, element.text
+        yield Leaf(path, element.name, element.text, key)
     for child in element.children:
         label = next((known.text for name in _LABELS if (known := child.child(name)) is not None), None)
-        yield from _leaves(child, f"{path}/{child.name}" if label is None else f"{path}/{child.name}[{label}]")
+        yield from _leaves(child, f"{path}/{child.name}" if label is None else f"{path}/{child.name}[{label}]", key)
+
+
+def key_of(element: Element, outer: str | None) -> str | None:
+    """The key that an entry of a document is about; that of the element around it where it names none."""
+    key = element.child("Key")
+    return outer if key is None else key.text
 
 
 _LABELS: Final = ("Key", "PartNumber")
+MAX_DEPTH: Final = 64
+"""S3's documents are no deeper than ten."""
+_EXACT: Final = _URL_ENCODED | {"Value"}
+"""Elements in which spaces count; around others, people and stores put some."""
 
 
-def _element(node: Any) -> Element:
-    children = tuple(_element(child) for child in node)
+def _element(node: Any, depth: int) -> Element:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"expected no more than {MAX_DEPTH} elements in each other")
+    children = tuple(_element(child, depth + 1) for child in node)
     name = str(node.tag).rpartition("}")[2]
-    return Element(name, "" if children else (node.text or "").strip(), children)
+    text = "" if children else node.text or ""
+    return Element(name, text if name in _EXACT else text.strip(), children)

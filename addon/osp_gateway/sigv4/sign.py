@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Final
@@ -148,6 +148,7 @@ def presign_query(
     host: str,
     path: str,
     query: tuple[Pair, ...] = (),
+    headers: Sequence[Header] = (),
     expires: int,
     pair: KeyPair,
     region: str,
@@ -161,6 +162,7 @@ def presign_query(
         host: the Host header that the client will send.
         path: the canonical URI.
         query: further canonically encoded pairs.
+        headers: those that the client will send besides Host, all of which are signed.
         expires: the URL's life in seconds, 1 to 604800.
         pair: the key pair to sign with.
         region: the region of the credential scope.
@@ -169,18 +171,21 @@ def presign_query(
     """
     date = amz_date(now)
     scope = f"{date[:8]}/{region}/{SERVICE}/{canonical.TERMINATOR}"
+    signed = {"host": [host]}
+    for name, value in headers:
+        signed.setdefault(name.lower(), []).append(value)
     parameters = {
         "X-Amz-Algorithm": canonical.ALGORITHM,
         "X-Amz-Credential": f"{pair.access_key}/{scope}",
         "X-Amz-Date": date,
         "X-Amz-Expires": str(expires),
-        "X-Amz-SignedHeaders": "host",
+        "X-Amz-SignedHeaders": ";".join(sorted(signed)),
     }
     if pair.session_token:
         parameters["X-Amz-Security-Token"] = pair.session_token
     pairs = (*query, *((name, encoding.encode(value.encode())) for name, value in parameters.items()))
     request = canonical.canonical_request(
-        method, path, canonical.canonical_query(pairs), {"host": [host]}, ["host"], canonical.UNSIGNED_PAYLOAD
+        method, path, canonical.canonical_query(pairs), signed, sorted(signed), canonical.UNSIGNED_PAYLOAD
     )
     value = signature(keys.get(pair.secret_key, date[:8], region), canonical.string_to_sign(date, scope, request))
     return encoding.join_query((*pairs, ("X-Amz-Signature", value)))

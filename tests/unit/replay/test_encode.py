@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osp_gateway.replay.encode import CHUNK_OCTETS, checksum, chunked, chunked_length, speaks_of_body
+from osp_gateway.replay.encode import CHUNK_OCTETS, checksum, checksum_of_parts, chunked, chunked_length, speaks_of_body
 from osp_gateway.replay.exchange import Content, Stretch
 from osp_gateway.sigv4.aws_chunked import MODES
 from osp_gateway.sigv4.checksums import ALGORITHMS
@@ -88,6 +88,18 @@ def test_checksums_are_of_what_is_sent():
     assert checksum(CRC32, body) == base64.b64encode(zlib.crc32(octets).to_bytes(4, "big")).decode()
     assert checksum("content-md5", body) == base64.b64encode(hashlib.md5(octets).digest()).decode()
     assert checksum("x-amz-checksum-sha256", body) == base64.b64encode(hashlib.sha256(octets).digest()).decode()
+
+
+def test_the_checksum_of_parts_is_of_all_octets_or_of_their_checksums():
+    parts = [content(10), content(20)]
+    octets = [b"".join(part.pieces()) for part in parts]
+    assert checksum_of_parts(CRC32, "AAAAAA==", parts) == checksum(
+        CRC32, Content(parts[0].stretches + parts[1].stretches)
+    )
+    name = "x-amz-checksum-sha256"
+    digests = b"".join(hashlib.sha256(one).digest() for one in octets)
+    composite = base64.b64encode(hashlib.sha256(digests).digest()).decode() + "-2"
+    assert checksum_of_parts(name, "AAAA=-2", parts) == composite
 
 
 def test_only_checksums_of_this_body_are_made_anew():

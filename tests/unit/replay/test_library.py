@@ -70,6 +70,9 @@ def test_signatures_dates_and_what_sdks_add_do_not_count(same):
         {"headers": (("range", "bytes=0-1"),)},
         {"headers": (("if-none-match", '"a"'),)},
         {"headers": (("x-amz-copy-source", "demo/a"),)},
+        {"headers": (("x-amz-copy-source-if-match", '"a"'),)},
+        {"headers": (("x-amz-object-attributes", "ETag"),)},
+        {"headers": (("x-amz-server-side-encryption-customer-algorithm", "AES256"),)},
         {"content": b"another body"},
     ],
 )

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from osp_gateway.replay.names import Names, is_name
-from support.exchanges_made import answer, document, request
+from osp_gateway.replay.exchange import Answer
+from osp_gateway.replay.names import Kind, Names, kind_of_element, kind_of_header
+from support.exchanges_made import answer, document, exchange, request
+
+KEY = ("demo", "key")
+OTHER = ("demo", "other")
 
 
 @pytest.fixture
 def names() -> Names:
-    """`old` is called `new/1`, an entity tag `"aa"` is `"bb"`."""
+    """`old` is called `new/1`, the entity tag `"aa"` of `key` is `"bb"`, its checksum `c1` is `c2`."""
     found = Names()
-    found.learn("old", "new/1")
-    found.learn('"aa"', '"bb"')
+    found.learn(Kind.ID, KEY, "old", "new/1")
+    found.learn(Kind.TAG, KEY, '"aa"', '"bb"')
+    found.learn(Kind.CHECKSUM, KEY, "c1", "c2")
     return found
+
+
+def learned(recorded: Answer, new: Answer) -> Names:
+    names = Names()
+    names.learn_from(exchange(answered=recorded), new)
+    return names
 
 
 @pytest.mark.parametrize(
@@ -40,7 +51,6 @@ def test_what_a_client_has_named_is_left_alone(names, name):
         ("if-match", "aa", "bb"),
         ("if-none-match", "*", "*"),
         ("if-match", '"aa", "cc"', '"bb", "cc"'),
-        ("x-amz-copy-source-if-match", '"aa"', '"bb"'),
         ("x-amz-copy-source", "/demo/a%20key?versionId=old", "/demo/a%20key?versionId=new%2F1"),
         ("x-amz-copy-source", "demo/old", "demo/old"),
         ("x-amz-meta-is", "old", "old"),
@@ -59,47 +69,112 @@ def test_a_name_in_a_header_is_replaced(names, name, value, now):
             b"<Object><Key>old</Key><VersionId>old</VersionId></Object>",
             b"<Object><Key>old</Key><VersionId>new/1</VersionId></Object>",
         ),
-        (b"<ChecksumCRC32>aa</ChecksumCRC32>", b"<ChecksumCRC32>bb</ChecksumCRC32>"),
+        (b"<ChecksumCRC32>c1</ChecksumCRC32>", b"<ChecksumCRC32>c2</ChecksumCRC32>"),
+        (b"<ETag>\xff</ETag>", b"<ETag>\xff</ETag>"),
         (b"<ETag>unknown</ETag>", b"<ETag>unknown</ETag>"),
     ],
 )
 def test_a_name_in_a_document_is_replaced(names, body, now):
-    assert names.in_body(body) == now
+    assert names.in_body(request(), body) == now
+
+
+def test_in_a_batch_each_entry_has_the_tags_of_its_object():
+    names = Names()
+    names.learn(Kind.TAG, ("demo", "a%20b"), "aa", "bb")
+    entry = b"<Object><Key>%b</Key><ETag>aa</ETag></Object>"
+    body = b"<Delete>%b%b</Delete>" % (entry % b"a b", entry % b"other")
+    assert names.in_body(request(key=""), body) == body.replace(b"aa", b"bb", 1)
+
+
+def test_tags_of_two_objects_with_the_same_content_are_told_apart():
+    names = Names()
+    names.learn(Kind.TAG, KEY, '"aa"', '"of key"')
+    names.learn(Kind.TAG, OTHER, '"aa"', '"of other"')
+    for key, tag in (("key", '"of key"'), ("other", '"of other"'), ("third", '"aa"')):
+        assert names.in_request(request(key=key, headers=(("if-match", '"aa"'),))).headers == (("if-match", tag),)
+
+
+def test_a_condition_on_the_source_of_a_copy_has_the_tag_of_the_source(names):
+    headers = (("x-amz-copy-source", "/demo/key"), ("x-amz-copy-source-if-match", '"aa"'), ("if-none-match", '"aa"'))
+    assert dict(names.in_request(request("PUT", "copy", headers=headers)).headers) == {
+        "x-amz-copy-source": "/demo/key",
+        "x-amz-copy-source-if-match": '"bb"',
+        "if-none-match": '"aa"',
+    }
+
+
+def test_a_checksum_header_is_a_name_where_it_is_about_the_object_and_not_about_the_body(names):
+    headers = (("x-amz-checksum-crc32", "c1"),)
+    completion = request("POST", query=(("uploadId", "1"),), headers=headers)
+    assert names.in_request(completion).headers == (("x-amz-checksum-crc32", "c2"),)
+    assert names.in_request(request("PUT", headers=headers)).headers == headers
 
 
 def test_a_name_that_would_end_its_element_is_escaped():
     names = Names()
-    names.learn("old", "<&>")
-    assert names.in_body(b"<VersionId>old</VersionId>") == b"<VersionId>&lt;&amp;&gt;</VersionId>"
+    names.learn(Kind.ID, KEY, "old", "<&>")
+    assert names.in_body(request(), b"<VersionId>old</VersionId>") == b"<VersionId>&lt;&amp;&gt;</VersionId>"
 
 
 def test_escaped_names_are_found():
     names = Names()
-    names.learn("a&b", "new")
-    assert names.in_body(b"<VersionId>a&amp;b</VersionId>") == b"<VersionId>new</VersionId>"
+    names.learn(Kind.ID, KEY, "a&b", "new")
+    assert names.in_body(request(), b"<VersionId>a&amp;b</VersionId>") == b"<VersionId>new</VersionId>"
 
 
-def test_the_first_name_that_is_learned_stays(names):
-    names.learn("old", "another")
-    assert names.current("old") == "new/1"
+def test_the_first_id_that_is_learned_stays(names):
+    names.learn(Kind.ID, OTHER, "old", "another")
+    assert names.current(Kind.ID, KEY, "old") == "new/1"
+
+
+def test_the_last_tag_that_is_learned_counts_unless_it_was_only_read(names):
+    names.learn(Kind.TAG, KEY, "aa", "cc", again=False)
+    assert names.current(Kind.TAG, KEY, '"aa"') == '"bb"'
+    names.learn(Kind.TAG, KEY, "aa", "cc")
+    assert names.current(Kind.TAG, KEY, '"aa"') == '"cc"'
+
+
+def test_names_of_one_kind_are_not_those_of_another(names):
+    assert names.current(Kind.TAG, KEY, "old") == "old"
+    assert names.current(Kind.ID, KEY, "aa") == "aa"
+
+
+def test_nothing_that_belongs_to_an_id_is_cut_off():
+    names = Names()
+    names.learn(Kind.ID, KEY, 'W/"token"', "new")
+    assert names.current(Kind.ID, KEY, "token") == "token"
+    assert names.current(Kind.ID, KEY, 'W/"token"') == "new"
 
 
 def test_nothing_is_learned_of_an_absent_name():
     names = Names()
-    names.learn(None, "new")
-    names.learn("old", None)
-    assert names.current("old") == "old"
-    assert not names.knows("old")
-    assert names.current("") == ""
+    names.learn(Kind.ID, KEY, None, "new")
+    names.learn(Kind.ID, KEY, "old", None)
+    assert names.current(Kind.ID, KEY, "old") == "old"
+    assert not names.knows(Kind.ID, KEY, "old")
+    assert names.current(Kind.TAG, KEY, "") == ""
 
 
 def test_names_in_the_headers_of_two_answers_are_learned():
-    names = Names()
-    names.learn_from(
+    names = learned(
         answer(headers={"etag": '"aa"', "x-amz-version-id": "v1", "x-amz-checksum-crc32": "c1", "server": "one"}),
         answer(headers={"etag": '"bb"', "x-amz-version-id": "v2", "x-amz-checksum-crc32": "c2", "server": "two"}),
     )
-    assert [names.current(name) for name in ('"aa"', "v1", "c1", "one")] == ['"bb"', "v2", "c2", "one"]
+    assert names.current(Kind.TAG, KEY, '"aa"') == '"bb"'
+    assert names.current(Kind.ID, KEY, "v1") == "v2"
+    assert names.current(Kind.CHECKSUM, KEY, "c1") == "c2"
+    assert all(names.current(kind, KEY, "one") == "one" for kind in Kind)
+
+
+def test_what_may_not_be_learned_is_not():
+    names = Names()
+    recorded, new = (
+        document(f"<R><Contents><Key>{key}</Key><ETag>{tag}</ETag></Contents></R>", headers={"etag": tag})
+        for key, tag in (("other", "aa"), ("other", "bb"))
+    )
+    names.learn_from(exchange(answered=recorded), new, lambda kind, about: kind is Kind.TAG and about == OTHER)
+    assert names.current(Kind.TAG, KEY, "aa") == "aa"
+    assert names.current(Kind.TAG, OTHER, "aa") == "bb"
 
 
 def test_names_in_two_documents_are_learned_in_their_order():
@@ -107,9 +182,8 @@ def test_names_in_two_documents_are_learned_in_their_order():
         entries = "".join(f"<Version><Key>k</Key><VersionId>{v}</VersionId></Version>" for v in versions)
         return f'<ListVersionsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>old</Name>{entries}</ListVersionsResult>'
 
-    names = Names()
-    names.learn_from(document(listing("v1", "v2")), document(listing("w1", "w2", "w3")))
-    assert [names.current(name) for name in ("v1", "v2", "old")] == ["w1", "w2", "old"]
+    names = learned(document(listing("v1", "v2")), document(listing("w1", "w2", "w3")))
+    assert [names.current(Kind.ID, KEY, name) for name in ("v1", "v2", "old")] == ["w1", "w2", "old"]
 
 
 def test_names_of_a_listing_are_learned_by_key_whatever_the_order_and_whatever_is_new():
@@ -117,32 +191,50 @@ def test_names_of_a_listing_are_learned_by_key_whatever_the_order_and_whatever_i
         entries = "".join(f"<Contents><Key>{key}</Key><ETag>{tag}</ETag></Contents>" for key, tag in tags.items())
         return f"<ListBucketResult>{entries}</ListBucketResult>"
 
-    names = Names()
-    names.learn_from(document(listing(a="a1", b="b1", c="c1")), document(listing(new="n2", c="c2", b="b2")))
-    assert [names.current(name) for name in ("a1", "b1", "c1")] == ["a1", "b2", "c2"]
+    names = learned(document(listing(a="a1", b="b1", c="c1")), document(listing(new="n2", c="c2", b="b2")))
+    assert [names.current(Kind.TAG, ("demo", key), f"{key}1") for key in "abc"] == ["a1", "b2", "c2"]
 
 
 def test_names_in_a_key_do_not_pass_for_elements():
     entry = "<R><Contents><Key>a/ETag</Key><Size>{}</Size></Contents></R>"
-    names = Names()
-    names.learn_from(document(entry.format("1")), document(entry.format("2")))
-    assert names.current("1") == "1"
+    names = learned(document(entry.format("1")), document(entry.format("2")))
+    assert all(names.current(kind, ("demo", "a/ETag"), "1") == "1" for kind in Kind)
 
 
-@pytest.mark.parametrize("element", ["ETag", "UploadId", "NextContinuationToken", "ChecksumSHA256"])
-def test_elements_that_hold_names(element):
-    assert is_name(element)
+@pytest.mark.parametrize(
+    ("element", "kind"),
+    [
+        ("ETag", Kind.TAG),
+        ("UploadId", Kind.ID),
+        ("NextContinuationToken", Kind.ID),
+        ("ChecksumSHA256", Kind.CHECKSUM),
+        ("Key", None),
+        ("ChecksumAlgorithm", None),
+        ("ChecksumType", None),
+        ("Size", None),
+    ],
+)
+def test_elements_that_hold_names(element, kind):
+    assert kind_of_element(element) is kind
 
 
-@pytest.mark.parametrize("element", ["Key", "ChecksumAlgorithm", "ChecksumType", "Size"])
-def test_elements_that_hold_none(element):
-    assert not is_name(element)
+@pytest.mark.parametrize(
+    ("header", "kind"),
+    [
+        ("etag", Kind.TAG),
+        ("x-amz-version-id", Kind.ID),
+        ("x-amz-checksum-sha256", Kind.CHECKSUM),
+        ("x-amz-checksum-type", None),
+        ("content-type", None),
+    ],
+)
+def test_headers_that_hold_names(header, kind):
+    assert kind_of_header(header) is kind
 
 
 def test_names_are_learned_whatever_the_document_is_called():
-    names = Names()
-    names.learn_from(
+    names = learned(
         document("<InitiateMultipartUpload><UploadId>old</UploadId></InitiateMultipartUpload>"),
         document("<InitiateMultipartUploadResult><UploadId>new</UploadId></InitiateMultipartUploadResult>"),
     )
-    assert names.current("old") == "new"
+    assert names.current(Kind.ID, KEY, "old") == "new"

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from osp_gateway.replay.exchange import Payload
-from osp_gateway.replay.names import Names
+from osp_gateway.replay.names import Kind, Names
 from osp_gateway.replay.resign import Outgoing, Resigner, Signer
 from osp_gateway.sigv4.keys import KeyPair
 from support.aws_chunked import CRC32, HMAC, UNSIGNED
@@ -65,6 +65,44 @@ def test_a_presigned_url_is_presigned_anew_for_as_long():
     assert "authorization" not in dict(out.headers)
 
 
+def test_a_presigned_request_signs_the_headers_that_s3_wants_signed():
+    headers = (("x-amz-meta-colour", "blue"), ("content-type", "text/plain"), ("X-Amz-Acl", "private"))
+    asked = request("PUT", expires=60, headers=tuple((name.lower(), value) for name, value in headers))
+    out = outgoing(asked)
+    (signed,) = parse_qs(urlsplit(out.target).query)["X-Amz-SignedHeaders"]
+    assert signed == "host;x-amz-acl;x-amz-meta-colour"
+    assert dict(out.headers)["x-amz-meta-colour"] == "blue"
+
+
+def test_an_anonymous_upload_is_framed_as_it_was():
+    asked = request("PUT", content=b"body", mode=UNSIGNED, headers=(("x-amz-trailer", CRC32),), signed=False)
+    out = outgoing(asked)
+    fields, body = dict(out.headers), b"".join(out.body())
+    assert body.startswith(b"4\r\nbody\r\n0\r\n" + CRC32.encode())
+    assert fields["content-length"] == str(len(body))
+    assert fields["x-amz-content-sha256"] == UNSIGNED
+    assert fields["x-amz-decoded-content-length"] == "4"
+
+
+def test_a_wrong_payload_hash_is_wrong_again():
+    out = outgoing(request("PUT", content=b"body", mode="0" * 64))
+    assert dict(out.headers)["x-amz-content-sha256"] == "0" * 64
+    assert is_signed("PUT", out)
+
+
+def test_the_checksum_of_a_completed_object_is_not_made_of_the_document():
+    headers = ((CRC32, "AAAAAA=="), ("x-amz-checksum-type", "FULL_OBJECT"), ("content-md5", "x"))
+    names = Names()
+    names.learn(Kind.TAG, ("demo", "key"), "old", "new")
+    names.learn(Kind.CHECKSUM, ("demo", "key"), "AAAAAA==", "BBBBBB==")
+    body = b"<CompleteMultipartUpload><Part><ETag>old</ETag></Part></CompleteMultipartUpload>"
+    asked = request("POST", content=body, query=(("uploadId", "u"),), headers=headers)
+    for known, expected in ((names, "BBBBBB=="), (Names(), "AAAAAA==")):
+        fields = dict(outgoing(asked, names=known).headers)
+        assert (fields[CRC32], fields["x-amz-checksum-type"]) == (expected, "FULL_OBJECT")
+    assert dict(outgoing(asked, names=names).headers)["content-md5"] != "x"
+
+
 def test_what_was_not_signed_is_not():
     assert not {"authorization", "x-amz-date"} & dict(outgoing(request(signed=False)).headers).keys()
 
@@ -97,7 +135,7 @@ def test_checksums_are_of_what_is_made_up_and_learned():
     )
     fields = dict(out.headers)
     assert fields[CRC32] != "AAAAAA=="
-    assert names.current("AAAAAA==") == fields[CRC32]
+    assert names.current(Kind.CHECKSUM, ("demo", "key"), "AAAAAA==") == fields[CRC32]
 
 
 def test_checksums_of_what_was_kept_stay():
@@ -107,7 +145,7 @@ def test_checksums_of_what_was_kept_stay():
 
 def test_names_in_a_document_are_those_of_this_run_and_its_checksum_fits():
     names = Names()
-    names.learn('"old"', '"new-and-longer"')
+    names.learn(Kind.TAG, ("demo", "key"), '"old"', '"new-and-longer"')
     body = b"<CompleteMultipartUpload><Part><ETag>old</ETag></Part></CompleteMultipartUpload>"
     out = outgoing(request("POST", content=body, headers=(("content-md5", "x"),)), names=names)
     assert b"".join(out.body()) == body.replace(b"old", b"new-and-longer")
@@ -117,7 +155,7 @@ def test_names_in_a_document_are_those_of_this_run_and_its_checksum_fits():
 
 def test_an_object_that_looks_like_a_document_stays_what_it_is():
     names = Names()
-    names.learn("old", "new")
+    names.learn(Kind.TAG, ("demo", "key"), "old", "new")
     assert b"".join(outgoing(request("PUT", content=b"<ETag>old</ETag>"), names=names).body()) == b"<ETag>old</ETag>"
 
 

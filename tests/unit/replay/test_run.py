@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from osp_gateway.replay.exchange import Answer, Exchange, RecordedRequest
+from osp_gateway.replay.encode import checksum
+from osp_gateway.replay.exchange import Answer, Exchange, Payload, RecordedRequest
 from osp_gateway.replay.names import Names
 from osp_gateway.replay.run import Outcome, Replay
 from osp_gateway.replay.target import TargetError
@@ -80,12 +81,89 @@ def test_names_of_this_run_stand_for_those_of_the_recording():
     assert store.asked[1].query == (("versionId", "new"),)
 
 
-def test_a_name_that_is_not_the_same_everywhere_is_a_difference():
-    recorded = [exchange(answered=answer(headers={"etag": '"old"'})) for _ in range(2)]
-    tags = iter(('"one"', '"two"'))
-    first, second = run(Store(lambda _: answer(headers={"etag": next(tags)})), *recorded)
-    assert first.same
-    assert [str(d) for d in second.differences] == ['header etag: expected "old", found "two"']
+def tagged(tag: str, method: str = "GET", key: str = "key", **more: Any) -> Exchange:
+    operation = {"GET": "GetObject", "PUT": "PutObject"}[method]
+    return exchange(operation, request(method, key, **more), answer(headers={"etag": tag}))
+
+
+def tags(*found: str) -> Store:
+    left = iter(found)
+    return Store(lambda _: answer(headers={"etag": next(left)}))
+
+
+def said(outcomes: list[Outcome]) -> list[list[str]]:
+    return [[str(found) for found in outcome.differences] for outcome in outcomes]
+
+
+def test_the_tag_of_what_this_run_has_not_written_is_the_recorded_one():
+    assert said(run(tags('"old"', '"new"'), tagged('"old"'), tagged('"old"', key="other"))) == [
+        [],
+        ['header etag: expected "old", found "new"'],
+    ]
+
+
+def test_what_this_run_has_written_has_the_tag_that_it_was_written_with():
+    recorded = [tagged('"old"', "PUT"), tagged('"old"'), tagged('"old"')]
+    assert said(run(tags('"new"', '"new"', '"another"'), *recorded)) == [
+        [],
+        [],
+        ['header etag: expected "new", found "another"'],
+    ]
+
+
+def test_two_objects_that_had_the_same_tag_may_have_others_now():
+    recorded = [tagged('"old"', method, key) for method in ("PUT", "GET") for key in "ab"]
+    assert said(run(tags('"1"', '"2"', '"1"', '"2"'), *recorded)) == [[]] * 4
+    assert said(run(tags('"1"', '"2"', '"2"', '"1"'), *recorded))[2:] != [[]] * 2
+
+
+def test_a_tag_that_a_write_did_not_tell_is_learned_where_it_is_read():
+    put = exchange("PutObject", request("PUT"), answer())
+    outcomes = run(tags('"ignored"', '"new"', '"another"'), put, tagged('"old"'), tagged('"old"'))
+    assert [outcome.same for outcome in outcomes[1:]] == [True, False]
+
+
+CRC32 = "x-amz-checksum-crc32"
+
+
+def summed(value: str, method: str = "GET", payload: Payload | None = None) -> Exchange:
+    operation = {"GET": "GetObject", "PUT": "PutObject"}[method]
+    asked = request(method) if payload is None else request(method, payload=payload)
+    return exchange(operation, asked, answer(headers={CRC32: value}))
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_checksum_of_what_was_recorded_is_the_recorded_one(method):
+    (outcome,) = run(Store(lambda _: answer(headers={CRC32: "BBBBBB=="})), summed("AAAAAA==", method))
+    assert [found.where for found in outcome.differences] == [f"header {CRC32}"]
+
+
+def test_a_checksum_of_what_was_made_up_is_of_that():
+    payload = large(1000)
+    right = checksum(CRC32, payload.again)
+    body = b"".join(payload.again.pieces())
+    recorded = [exchange("PutObject", request("PUT", payload=payload), answer()), summed("AAAAAA==")]
+    recorded[1] = replace(recorded[1], answer=replace(recorded[1].answer, payload=payload))
+    for value, same in ((right, True), ("BBBBBB==", False)):
+        store = Store(
+            lambda asked, value=value: (
+                answer(content=body, headers={CRC32: value}) if asked.method == "GET" else answer()
+            )
+        )
+        assert run(store, *recorded)[1].same is same
+
+
+def test_a_multipart_upload_is_completed_with_the_checksum_of_what_its_parts_have_become():
+    payload = large(1000)
+    upload = ("uploadId", "u")
+    part = exchange("UploadPart", request("PUT", payload=payload, query=(("partNumber", "1"), upload)))
+    body = b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>"
+    done = exchange(
+        "CompleteMultipartUpload", request("POST", content=body, query=(upload,), headers=((CRC32, "AAAAAA=="),))
+    )
+    store = Store()
+    run(store, part, done)
+    assert store.asked[1].headers == ((CRC32, checksum(CRC32, payload.again)),)
 
 
 def test_what_was_made_up_must_be_what_comes_back():
@@ -125,6 +203,13 @@ def test_what_is_left_out_is_not_sent():
         "left out by the tolerances",
         "",
     ]
+    assert len(store.asked) == 1
+
+
+def test_a_rule_for_some_statuses_leaves_out_what_was_recorded_with_them_alone():
+    store = Store()
+    failed, fine = exchange(answered=answer(503)), exchange()
+    assert [bool(o.skipped) for o in run(store, failed, fine, rules=(Rule(when=(503,), skip=True),))] == [True, False]
     assert len(store.asked) == 1
 
 

@@ -72,3 +72,9 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(ToleranceError, match="not TOML"):
         load(file)
+
+
+def test_headers_may_be_spelled_as_people_do(tmp_path):
+    found = written(tmp_path, '[[ignore]]\nheaders = ["Content-Type", "X-Amz-Meta-*"]')
+    assert not found.means("GetObject", "content-type")
+    assert not found.means("GetObject", "x-amz-meta-colour")
