@@ -1,5 +1,5 @@
 """What `mitmdump -s addon/osp.py` loads."""
 
-from osp_gateway.mitm.addons import gateway_addons
+from osp_gateway.mitm.addons import script_addons
 
-addons = gateway_addons()
+addons = script_addons()

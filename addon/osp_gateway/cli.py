@@ -13,7 +13,7 @@ from osp_gateway.cli_explain import explain_command
 from osp_gateway.cli_replay import replay_command
 from osp_gateway.cli_stats import stats_command
 from osp_gateway.config import ConfigError, ProxyServerConfig
-from osp_gateway.mitm.serve import start_server
+from osp_gateway.mitm.serve import RecordingError, start_server
 from osp_gateway.replay.tape import KEPT_OCTETS
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -43,7 +43,12 @@ def serve(file: Path) -> None:
 
 @main.command(short_help="Serve, and record requests and answers.")
 @click.option(
-    "--output", "-o", "output", required=True, type=click.Path(path_type=Path), help="The flow file; begun anew."
+    "--output",
+    "-o",
+    "output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The flow file; begun anew with the first exchange.",
 )
 @click.option(
     "--body",
@@ -52,26 +57,24 @@ def serve(file: Path) -> None:
     show_default=True,
     type=click.IntRange(min=0),
     metavar="KIB",
-    help="Bodies of up to so many KiB are recorded whole.",
+    help="Objects of up to so many KiB are recorded whole.",
 )
 @_FILE
 def record(file: Path, output: Path, body_kib: int) -> None:
     """Serve with the configuration in FILE, and record requests and answers for `osp replay`.
 
-    The recording is a flow file of mitmproxy's without signatures, tokens, cookies and addresses. Larger bodies are
-    recorded by their digest and length. Interrupt to end it.
+    The recording is a flow file of mitmproxy's without signatures, tokens, cookies and addresses. Larger objects are
+    recorded by their digest and length. Interrupt to end it. The exit status is 1 where not all could be written.
     """
     config = _load(file)
     if output.exists() and output.samefile(file):
         raise click.BadParameter(f"{output}: that is the configuration", param_hint="--output")
     try:
-        output.open("wb").close()
-    except OSError as error:
-        raise click.BadParameter(f"{output}: {error.strerror}", param_hint="--output") from None
-    try:
         start_server(config, file, record=output, record_body=body_kib)
     except ConfigError as error:
         _fail(file, error)
+    except RecordingError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command(short_help="Look for mistakes in a configuration.")

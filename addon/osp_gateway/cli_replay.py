@@ -8,17 +8,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import IO, Final, NoReturn
 
 import click
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
+from click.core import ParameterSource
 
 from osp_gateway import configfile
 from osp_gateway.config import ConfigError, ProxyServerConfig, Settings
 from osp_gateway.mitm.flowfile import FlowFileError
 from osp_gateway.mitm.offline import load_library
-from osp_gateway.mitm.recording import read_recording
+from osp_gateway.mitm.rereading import Recording, read_recording
 from osp_gateway.mitm.serve import serve_recording
 from osp_gateway.replay import report, tolerance
 from osp_gateway.replay.exchange import Exchange
@@ -36,7 +37,8 @@ Examples:
   osp replay session.osp --against URL --compare URL2 --compare-as backend --junit report.xml
   osp replay session.osp --serve --port 9000                      answer from the recording: no store, no network
 
-Exit status: 0 everything is as it was recorded, 1 something differs, 2 wrong usage, or nothing could be replayed.
+Exit status: 0 everything is as it was recorded, 1 something differs, 2 wrong usage, or nothing could be compared,
+130 interrupted.
 """
 
 DEFAULT_REGION: Final = "us-east-1"
@@ -103,34 +105,102 @@ def replay_command(
         raise click.UsageError("expected either --against URL or --serve")
     if compare_profiles and not compare:
         raise click.UsageError("--compare-as: expected --compare URL, too")
+    context = click.get_current_context()
+    _only(context, _OF_SERVING if not serve else _OF_SENDING, "--serve" if not serve else "--against URL")
     if serve:
         _serve(file, port, config)
         return
     assert against is not None
-    try:
-        allowed = tolerance.load(tolerances) if tolerances else tolerance.Tolerance()
-    except tolerance.ToleranceError as error:
-        _fail([f"{tolerances}: {problem}" for problem in error.problems])
-    try:
-        exchanges = list(read_recording(file))
-    except FlowFileError as error:
-        _fail([f"{file}: {error}"])
-    if not exchanges:
-        _fail([f"{file}: no S3 requests with answers in it, expected a recording"])
+    allowed = _tolerance(tolerances)
+    recording = _recording(file)
+    exchanges = recording.exchanges
 
     def target(url: str, profiles: Sequence[str]) -> Target:
         try:
             ca = str(ca_file) if ca_file else None
-            return Target(url, _signers(profiles, region), timeout=timeout, ca_file=ca, verify=not insecure)
+            return Target(url, _signers(profiles, region, exchanges), timeout=timeout, ca_file=ca, verify=not insecure)
         except (ValueError, OSError) as error:
             _fail([str(error)])
 
     other = target(compare, compare_profiles or profiles) if compare else None
     replay = Replay(target(against, profiles), allowed, other)
-    with _progress(exchanges) as told:
-        outcomes = replay.run(exchanges, concurrent=concurrent, told=told)
-    _tell(outcomes, file.name, junit, json_file)
-    sys.exit(0 if all(outcome.same for outcome in outcomes) else 1)
+    with _Reports(file.name, junit, json_file) as reports:
+        outcomes, interrupted = _run(replay, exchanges, concurrent)
+        reports.write(outcomes)
+    if recording.left_out:
+        click.echo(f"{recording.left_out} flows of {file.name} are no S3 requests with an answer", err=True)
+    if interrupted:
+        _say(f"interrupted: {len(exchanges) - len(outcomes)} exchanges not compared", err=True, fg="red")
+    sys.exit(_status(outcomes, interrupted))
+
+
+def _run(replay: Replay, exchanges: Sequence[Exchange], concurrent: bool) -> tuple[list[Outcome], bool]:
+    """What came of the exchanges, in their order, and whether somebody has interrupted it."""
+    outcomes: list[Outcome] = []
+    interrupted = False
+    with _progress(exchanges) as advance:
+
+        def told(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            advance(outcome)
+
+        try:
+            replay.run(exchanges, concurrent=concurrent, told=told)
+        except KeyboardInterrupt:
+            interrupted = True
+    return sorted(outcomes, key=lambda outcome: outcome.number), interrupted
+
+
+_OF_SERVING: Final = ("port", "config")
+_OF_SENDING: Final = (
+    "compare",
+    "profiles",
+    "compare_profiles",
+    "region",
+    "concurrent",
+    "tolerances",
+    "junit",
+    "json_file",
+    "ca_file",
+    "insecure",
+    "timeout",
+)
+_INTERRUPTED: Final = 130
+
+
+def _only(context: click.Context, foreign: Sequence[str], needed: str) -> None:
+    """Options that would do nothing are mistakes."""
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if parameter.name in foreign and given:
+            raise click.UsageError(f"{parameter.opts[0]}: expected {needed}, too")
+
+
+def _status(outcomes: Sequence[Outcome], interrupted: bool) -> int:
+    if interrupted:
+        return _INTERRUPTED
+    if any(not outcome.same for outcome in outcomes):
+        return 1
+    if all(outcome.skipped for outcome in outcomes):
+        _fail(["all exchanges were left out: nothing was compared"])
+    return 0
+
+
+def _tolerance(file: Path | None) -> tolerance.Tolerance:
+    try:
+        return tolerance.load(file) if file else tolerance.Tolerance()
+    except tolerance.ToleranceError as error:
+        _fail([f"{file}: {problem}" for problem in error.problems])
+
+
+def _recording(file: Path) -> Recording:
+    try:
+        recording = read_recording(file)
+    except FlowFileError as error:
+        _fail([f"{file}: {error}"])
+    if not recording.exchanges:
+        _fail([f"{file}: no S3 requests with answers in it, expected a recording"])
+    return recording
 
 
 def _serve(file: Path, port: int, config: Path | None) -> None:
@@ -159,18 +229,53 @@ def _everybody(_token: str, _bucket: str) -> bool:
     return True
 
 
-def _tell(outcomes: Sequence[Outcome], name: str, junit: Path | None, json_file: Path | None) -> None:
-    to_stdout = str(json_file) == "-"
-    if junit is not None:
-        junit.write_bytes(report.as_junit(outcomes, name))
-    if json_file is not None and not to_stdout:
-        json_file.write_text(report.as_json(outcomes), encoding="utf-8")
-    if to_stdout:
-        click.echo(report.as_json(outcomes), nl=False)
-    for line in report.lines(outcomes):
-        click.secho(line, err=to_stdout, fg=None if line.startswith(" ") else "red")
-    same = all(outcome.same for outcome in outcomes)
-    click.secho(report.summary(outcomes), err=to_stdout, fg="green" if same else "red")
+class _Reports:
+    """The files that tell of a run. They are opened before it: nobody wants to know afterwards that they cannot be."""
+
+    def __init__(self, name: str, junit: Path | None, json_file: Path | None) -> None:
+        self._name = name
+        self._to_stdout = str(json_file) == "-"
+        self._junit = _opened(junit, "--junit")
+        self._json = None if self._to_stdout else _opened(json_file, "--json")
+
+    def __enter__(self) -> _Reports:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in (self._junit, self._json):
+            if file is not None:
+                file.close()
+
+    def write(self, outcomes: Sequence[Outcome]) -> None:
+        for line in report.lines(outcomes):
+            _say(line, err=self._to_stdout, fg=None if line.startswith(" ") else "red")
+        same = all(outcome.same for outcome in outcomes)
+        _say(report.summary(outcomes), err=self._to_stdout, fg="green" if same else "red")
+        if self._to_stdout:
+            click.echo(report.as_json(outcomes), nl=False)
+        self._put("--junit", self._junit, report.as_junit(outcomes, self._name))
+        self._put("--json", self._json, report.as_json(outcomes).encode())
+
+    def _put(self, option: str, file: IO[bytes] | None, content: bytes) -> None:
+        if file is None:
+            return
+        try:
+            file.write(content)
+            file.flush()
+        except OSError as error:
+            _fail([f"{option} {file.name}: {error.strerror}"])
+
+
+def _opened(path: Path | None, option: str) -> IO[bytes] | None:
+    try:
+        return path.open("wb") if path is not None else None
+    except OSError as error:
+        _fail([f"{option} {path}: {error.strerror}"])
+
+
+def _say(text: str, *, err: bool, fg: str | None) -> None:
+    """In colour on a terminal, unless NO_COLOR is set (no-color.org)."""
+    click.secho(text, err=err, fg=None if os.environ.get("NO_COLOR") else fg)
 
 
 @contextlib.contextmanager
@@ -183,7 +288,7 @@ def _progress(exchanges: Sequence[Exchange]) -> Iterator[Callable[[Outcome], Non
         yield lambda _: bar.update(1)
 
 
-def _signers(profiles: Sequence[str], region: str | None) -> dict[str, Signer]:
+def _signers(profiles: Sequence[str], region: str | None, exchanges: Sequence[Exchange]) -> dict[str, Signer]:
     """Who signs, by identity: profiles that were named, else what SDKs would take."""
     named: dict[str, str | None] = {}
     for written in profiles:
@@ -191,6 +296,13 @@ def _signers(profiles: Sequence[str], region: str | None) -> dict[str, Signer]:
         if equals and not identity:
             _fail([f"--as {written}: expected IDENTITY=PROFILE or PROFILE"])
         named[identity] = profile
+    asking = {exchange.identity for exchange in exchanges if exchange.request.signed}
+    if not asking:
+        return {}
+    without = sorted(asking - named.keys())
+    if named and without and "" not in named:
+        who = ", ".join(map(report.printable, without))
+        _fail([f"--as: nobody signs for {who}: expected IDENTITY=PROFILE for each, or PROFILE for all others"])
     return {identity: _signer(name, region) for identity, name in (named or {"": None}).items()}
 
 
@@ -211,5 +323,5 @@ def _signer(profile: str | None, region: str | None) -> Signer:
 
 def _fail(problems: Sequence[str]) -> NoReturn:
     for problem in problems:
-        click.secho(f"osp replay: {problem}", err=True, fg="red")
+        _say(f"osp replay: {problem}", err=True, fg="red")
     sys.exit(2)

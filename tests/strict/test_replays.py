@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from urllib3 import encode_multipart_formdata
 
-from osp_gateway.mitm.recording import read_recording
+from osp_gateway.mitm.rereading import read_recording
 from support.processes import (
     BACKEND_KEY,
     BACKEND_SECRET,
@@ -81,7 +81,7 @@ def test_a_session_is_green_before_both_stores_twice_in_a_row(stores, tmp_path, 
         pytest.importorskip("deltalake")
         pytest.importorskip("pyarrow")
     file = stores.record(session, recorded, tmp_path)
-    number = len(list(read_recording(file)))
+    number = len(list(read_recording(file).exchanges))
     assert number > 10
     for against, ways in stores.ways.items():
         # Before the store that it was recorded at, with no more than what each run of it has otherwise.
@@ -231,7 +231,7 @@ def forms(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_forms_are_sent_again_with_a_policy_of_their_own(stores, forms):
-    exchanges = list(read_recording(forms))
+    exchanges = list(read_recording(forms).exchanges)
     posted = [exchange for exchange in exchanges if exchange.operation == "PostObject"]
     assert [exchange.answer.status for exchange in posted] == [201, 204, 204]
     assert [exchange.request.payload.content is None for exchange in posted] == [False, False, True]

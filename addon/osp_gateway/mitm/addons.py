@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from mitmproxy import ctx
+from mitmproxy.master import Master
 
 from osp_gateway.config import Settings
 from osp_gateway.mitm.addon import OspAddon
@@ -43,3 +47,18 @@ def gateway_addons(
         addons.append(FaultsAddon(desk))
     addons.append(ClientReplayAddon(desk))
     return [*addons, CommandsAddon(gateway)] if looked_at else addons
+
+
+_OF_SCRIPTS: Final[WeakKeyDictionary[Master, list[Any]]] = WeakKeyDictionary()
+
+
+def script_addons() -> list[Any]:
+    """The list for a script of mitmproxy's.
+
+    mitmproxy reads a script anew as soon as the file has another date, as it has after an update. Connections that are
+    open then, what is cached and a recording that is under way belong to the addons that there are: they stay.
+    """
+    master = ctx.master
+    if master not in _OF_SCRIPTS:
+        _OF_SCRIPTS[master] = gateway_addons()
+    return _OF_SCRIPTS[master]

@@ -16,7 +16,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from osp_gateway.mitm.desk import Desk
-from osp_gateway.mitm.recording import exchange_of
+from osp_gateway.mitm.rereading import exchange_of
 from osp_gateway.replay.exchange import Answer, Exchange, Payload
 from osp_gateway.replay.names import Names
 from osp_gateway.replay.resign import Resigner, Signer
@@ -25,6 +25,8 @@ from osp_gateway.s3.errors import S3Error, new_request_id
 log = logging.getLogger(__name__)
 
 DEFAULT_REGION: Final = "us-east-1"
+MAX_OCTETS: Final = 1024**3
+"""Of a body: mitmproxy holds it as a whole."""
 _OF_THE_CONNECTION: Final = frozenset({"connection", "keep-alive", "transfer-encoding"})
 
 
@@ -53,11 +55,8 @@ class ClientReplayAddon:
             return
         original = flow.copy()
         original.revert()
-        exchange = exchange_of(original)
         try:
-            if exchange is None:
-                raise S3Error.invalid_request("The flow holds no S3 request with its answer: it cannot be replayed.")
-            await self._prepare(flow, exchange)
+            await self._prepare(flow, _exchange(original))
         except S3Error as error:
             log.error("replay of %s: %s", flow.request.pretty_url, error.reason)  # noqa: TRY400 - no trace of ours
             flow.response = _refusal(error)
@@ -97,6 +96,22 @@ class ClientReplayAddon:
         )
         request.data.content = content
         self._replayed[flow] = exchange
+
+
+def _exchange(flow: http.HTTPFlow) -> Exchange:
+    try:
+        exchange = exchange_of(flow)
+    except ValueError as error:
+        raise S3Error.invalid_request(f"It cannot be replayed: {error}.") from None
+    if exchange is None:
+        raise S3Error.invalid_request("The flow holds no S3 request with its answer: it cannot be replayed.")
+    if exchange.request.payload.length > MAX_OCTETS:
+        raise S3Error(
+            "EntityTooLarge",
+            f"It cannot be replayed here: a body of {exchange.request.payload.length} octets would have to be held as "
+            f"a whole, expected {MAX_OCTETS} at most. osp replay has no limit.",
+        )
+    return exchange
 
 
 def _listener() -> tuple[str, int]:

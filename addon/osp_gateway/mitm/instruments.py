@@ -71,6 +71,7 @@ class Instruments:
         self._watch.close()
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
 
     def _change_writer(self, writer: LineWriter | None) -> None:
         if self._writer is not None:

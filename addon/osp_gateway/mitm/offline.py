@@ -15,9 +15,10 @@ from mitmproxy import ctx, exceptions, http
 
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.flowfile import FlowFileError
-from osp_gateway.mitm.recording import plain_query, read_recording
+from osp_gateway.mitm.rereading import read_recording
+from osp_gateway.mitm.sanitizing import plain_query
 from osp_gateway.outcomes import Forward, Verdict
-from osp_gateway.replay.exchange import Answer
+from osp_gateway.replay.exchange import Answer, Exchange
 from osp_gateway.replay.library import Library, matching
 from osp_gateway.replay.tape import Tape
 from osp_gateway.s3 import encoding
@@ -74,7 +75,7 @@ class OfflineAddon:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """What the request is about must be known when its body is complete."""
         if self._desk.library is not None and flow in self._desk.managed and flow not in self._desk.tapes:
-            self._desk.tapes[flow] = Tape(self._desk.head(flow), limit=0)
+            self._desk.tapes[flow] = Tape(self._desk.head(flow), limit=0, document_limit=0)
 
     def request(self, flow: http.HTTPFlow) -> None:
         """The body is complete, and found right."""
@@ -110,10 +111,10 @@ def load_library(files: Sequence[Path], *, reuse: bool) -> Library:
     Raises:
         FlowFileError: with the file's name, where one cannot be read or holds none.
     """
-    exchanges = []
+    exchanges: list[Exchange] = []
     for file in files:
         try:
-            found = list(read_recording(file))
+            found = read_recording(file).exchanges
         except FlowFileError as error:
             raise FlowFileError(f"{file}: {error}") from None
         if not found:

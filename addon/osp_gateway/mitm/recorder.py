@@ -11,7 +11,8 @@ from mitmproxy.addonmanager import Loader
 
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.recording import Recorder
-from osp_gateway.outcomes import Refusal, Verdict
+from osp_gateway.outcomes import Forward, Refusal, Verdict
+from osp_gateway.replay.report import printable
 from osp_gateway.replay.tape import KEPT_OCTETS, Tape
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,9 @@ class RecorderAddon:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._recorder: Recorder | None = None
+        self._file = self._interrupted = ""
+        self.failed = False
+        """Whether a recording has ended before its time."""
         self.skips_replayed = False
         """Whether what is answered from a recording is left out."""
         self.written = 0
@@ -39,28 +43,40 @@ class RecorderAddon:
             "osp_record",
             str,
             "",
-            "Record requests and answers into this flow file, without secrets, for `osp replay`. It is begun anew.",
+            "Record requests and answers into this flow file, without secrets, for `osp replay`. It is begun anew with "
+            "the first exchange.",
         )
         loader.add_option(
             "osp_record_body",
             int,
             KEPT_OCTETS // 1024,
-            "Bodies of up to this many KiB are recorded whole, larger ones by their digest and length.",
+            "Objects of up to this many KiB are recorded whole, larger ones by their digest and length.",
         )
 
     def configure(self, updated: set[str]) -> None:
-        """Begin a file, or end it."""
-        if not updated & {"osp_record", "osp_record_body"}:
+        """Begin a file, or end it. The one that is recorded into stays that where something else changes."""
+        if not updated & {"osp_record", "osp_record_body", "osp_redact_headers"}:
             return
-        if ctx.options.osp_record_body < 0:
+        options = ctx.options
+        if options.osp_record_body < 0:
             raise exceptions.OptionsError("osp_record_body: expected a number of KiB, 0 or more")
-        self.done()
-        self.written = 0
-        file = ctx.options.osp_record
+        file, limit = options.osp_record, options.osp_record_body * 1024
+        if self._recorder is None or file != self._file:
+            self._change(file)
+        if self._recorder is not None:
+            self._recorder.limit = limit
+            self._recorder.sanitizer.name(options.osp_redact_headers if "osp_redact_headers" in options else ())
+
+    def _change(self, file: str) -> None:
+        onward = bool(file) and file == self._interrupted
+        self._end()
+        if not onward:
+            self.written = 0
         try:
-            self._recorder = Recorder(Path(file).expanduser(), ctx.options.osp_record_body * 1024) if file else None
+            self._recorder = Recorder(Path(file).expanduser(), onward=onward) if file else None
         except OSError as error:
             raise exceptions.OptionsError(f"osp_record: {file}: {error.strerror}") from None
+        self._file = file
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """A tape for each request."""
@@ -85,16 +101,27 @@ class RecorderAddon:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             log.error("osp_record: %s; the recording ends here, with %d exchanges in it", reason, self.written)  # noqa: TRY400
-            self.done()
+            self.failed = True
+            self._end()
         except Exception:
             log.exception("osp_record: an exchange could not be recorded")
 
     def error(self, flow: http.HTTPFlow) -> None:
-        """What was broken off is not recorded."""
-        self._desk.tapes.pop(flow, None)
+        """What was broken off is not recorded: nobody knows what else there would have been."""
+        tape, outcome = self._desk.tapes.pop(flow, None), self._desk.outcomes.get(flow)
+        if self._recorder is not None and tape is not None and isinstance(outcome, Forward):
+            verdict = outcome.verdict
+            what = f"{verdict.operation} {verdict.bucket}/{verdict.key}"
+            log.warning("osp_record: %s was broken off, and is not in the recording", printable(what))
 
     def done(self) -> None:
-        """The end."""
+        """The end, or the end of this version of the script: its next one goes on."""
+        interrupted = self._file if self._recorder is not None and self._recorder.begun else ""
+        self._end()
+        self._interrupted = interrupted
+
+    def _end(self) -> None:
         recorder, self._recorder = self._recorder, None
+        self._file = self._interrupted = ""
         if recorder is not None:
             recorder.close()

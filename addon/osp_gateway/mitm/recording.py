@@ -1,102 +1,80 @@
 """Recordings: flow files that are safe to be committed, and hold what is needed to replay them.
 
-A recorded flow is made anew from what is meant to be in it: nothing else can slip in. Signatures, tokens and cookies
-are left out, addresses too; keys of SSE-C become others that stand for them.
+A recorded flow is made anew from what is meant to be in it: nothing else can slip in. See `sanitizing` for what is left
+out of heads; addresses are, too. `rereading` reads recordings.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
+import fcntl
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import stat
+from collections.abc import Iterable
 from contextlib import suppress
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from mitmproxy import http
 from mitmproxy.connection import Client, Server
 from mitmproxy.io import FlowWriter
 
-from osp_gateway.mitm.flowfile import http_flows
-from osp_gateway.mitm.wire import head_of
+from osp_gateway.backends.responses import OBJECT_OPERATIONS
+from osp_gateway.mitm.sanitizing import Sanitizer
 from osp_gateway.outcomes import Verdict
-from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Form, Payload, RecordedRequest
-from osp_gateway.replay.tape import KEPT_OCTETS, Body, Tape, body_of
+from osp_gateway.replay.exchange import Form, Payload
+from osp_gateway.replay.tape import KEPT_OCTETS, Tape
 from osp_gateway.replay.xml import without_secrets
 from osp_gateway.s3 import encoding
-from osp_gateway.s3.address import locate
-from osp_gateway.s3.encoding import Pair
-from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.form import boundary_of, closing, opening
 from osp_gateway.s3.head import Header, RequestHead
-from osp_gateway.s3.operations import OperationTable
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.claim_parts import CONTENT_SHA256
-from osp_gateway.sigv4.presigned import hoisted_headers, without_authentication
 
 METADATA: Final = "osp"
 """Where in a flow's metadata the recording is."""
-RECORDED: Final = (
-    "accept",
-    "accept-encoding",
-    "access-control-request-*",
-    "amz-sdk-*",
-    "cache-control",
-    "content-*",
-    "expires",
-    "if-*",
-    "origin",
-    "range",
-    "user-agent",
-    "x-amz-*",
-)
-"""Headers of a request that are recorded: those that S3 or its SDKs know. Others may hold anything, secrets too."""
 SIGNED_BY: Final = "x-osp-signed-by"
-"""A header of recorded requests, which is not sent again."""
-_SECRET: Final = frozenset(
-    {
-        "x-amz-content-sha256",
-        "x-amz-date",
-        "x-amz-mfa",
-        "x-amz-region-set",
-        "x-amz-s3session-token",
-        "x-amz-security-token",
-    }
-)
-"""Among these, what is secret or made anew."""
-_LEFT_OUT_OF_ANSWERS: Final = _SECRET | {
-    "authentication-info",
-    "authorization",
-    "connection",
-    "proxy-authenticate",
-    "set-cookie",
-    "transfer-encoding",
-    "www-authenticate",
-    "x-auth-token",
-}
-_KEY_OF_CUSTOMER: Final = "server-side-encryption-customer-key"
+"""A header of recorded requests, which is not sent again: who signed. In formats that have no room for metadata, such
+as HAR, it is all that is left of them.
+"""
+BODY: Final = "x-osp-body"
+"""A header of recorded requests and answers, `LENGTH SHA256` of the body: HAR has no place for bodies that were not
+kept, and holds others decoded.
+"""
+_MODE: Final = re.compile(r"UNSIGNED-PAYLOAD|STREAMING-[A-Z0-9-]{1,64}|[0-9A-Fa-f]{64}").fullmatch
 _NOBODY: Final = ("127.0.0.1", 0)
 
 
 class Recorder:
     """Appends exchanges to a flow file."""
 
-    def __init__(self, path: Path, limit: int) -> None:
-        """Write to `path`, which is begun anew; bodies of up to `limit` octets are kept whole.
+    def __init__(self, path: Path, limit: int = KEPT_OCTETS, *, onward: bool = False) -> None:
+        """Write to `path`, which is begun anew with the first exchange: until then it stays what it was.
+
+        Args:
+            path: the flow file.
+            limit: objects of up to so many octets are kept whole.
+            onward: append to what is there instead.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: the file cannot be written, or somebody else is recording into it.
         """
         self.limit = limit
-        self._file = path.open("wb", buffering=0)
-        self._length = 0
-        self._salt = os.urandom(32)
+        self.sanitizer: Final = Sanitizer()
+        self._path = path
+        self._made = not path.exists()
+        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "wb", buffering=0)
+        try:
+            _take(self._file.fileno())
+            self._cut = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+            self._length = self._file.seek(0, os.SEEK_END) if self._cut else 0
+        except BaseException:
+            self._file.close()
+            raise
+        self.begun = onward
+        """Whether what is in the file is of this recording."""
 
     def tape(self, head: RequestHead) -> Tape:
         """A tape for a request whose head has come."""
@@ -116,9 +94,19 @@ class Recorder:
         if verdict.operation == "-" or flow.response is None:
             return False
         octets = io.BytesIO()
-        FlowWriter(octets).add(_recorded(flow, verdict, tape, self._salt))
+        FlowWriter(octets).add(_recorded(flow, verdict, tape, self.sanitizer))
+        if not self.begun:
+            self._length = 0
+            self._cut_off()
+            self.begun = True
         self._append(octets.getvalue())
         return True
+
+    def close(self) -> None:
+        """The end. A file that was made for a recording that never began is removed."""
+        if self._made and not self.begun:
+            self._path.unlink(missing_ok=True)
+        self._file.close()
 
     def _append(self, octets: bytes) -> None:
         rest = memoryview(octets)
@@ -126,51 +114,31 @@ class Recorder:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError:
-            with suppress(OSError):  # no file that can be cut
-                self._file.truncate(self._length)
+            with suppress(OSError):
+                self._cut_off()
             raise
         self._length += len(octets)
 
-    def close(self) -> None:
-        """The end."""
-        self._file.close()
+    def _cut_off(self) -> None:
+        """All that is behind the last whole exchange."""
+        if self._cut:
+            self._file.truncate(self._length)
+            self._file.seek(self._length)
 
 
-def read_recording(path: Path) -> Iterator[Exchange]:
-    """The exchanges in a flow file, in its order: a recording's, or what can be made of other flows.
-
-    Raises:
-        FlowFileError: there is no such file, or it is none.
-    """
-    for flow in http_flows(path):
-        if (exchange := exchange_of(flow)) is not None:
-            yield exchange
-
-
-def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
-    """The exchange that a flow holds; None where it is none of S3's, or has no answer."""
-    if flow.response is None:
-        return None
-    if flow.modified():  # what the client sent, and not what went on to the store
-        answered, flow = flow.response, flow.copy()
-        flow.revert()
-        flow.response = answered
-    written = flow.metadata.get(METADATA)
+def _take(number: int) -> None:
+    """Two programs that record into one file would write over each other."""
     try:
-        return _as_written(flow, written) if isinstance(written, Mapping) else _as_found(flow)
-    except (S3Error, KeyError, TypeError, ValueError):
-        return None
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(0, "another program is recording into it") from None
 
 
-def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) -> http.HTTPFlow:
+def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, sanitizer: Sanitizer) -> http.HTTPFlow:
     head, response = tape.head, flow.response
     assert response is not None
-    request_body, answer_body = tape.request.payload(), tape.answer.payload()
-    if not answer_body.length and response.raw_content:  # the gateway's own answer
-        answer_body = Payload.of(response.raw_content)
-    if response.status_code >= 300 and answer_body.content:
-        answer_body = Payload.of(without_secrets(answer_body.content))
-    query = plain_query(head)
+    request_body, answer_body = tape.request.payload(), _answer_body(response, verdict, tape)
+    query = sanitizer.query(head)
     presigned = "x-amz-signature=" in head.query.lower()
     form = tape.request.form
     signed = form.signed if form is not None else "authorization" in head.fields or presigned
@@ -183,8 +151,8 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
         authority=b"",
         path=(head.path + ("?" + encoding.join_query(query) if query else "")).encode("latin-1"),
         http_version=b"HTTP/1.1",
-        headers=_headers([*_signer(verdict, signed), *(p for p in head.headers if is_recorded(p[0]))], salt),
-        content=request_body.content or b"" if form is None else _form(head, form, request_body, salt),
+        headers=_headers([*_signer(verdict, signed), _digest(request_body), *sanitizer.of_request(head.headers)]),
+        content=request_body.content or b"" if form is None else _form(head, form, request_body, sanitizer),
         trailers=None,
         timestamp_start=flow.request.timestamp_start,
         timestamp_end=flow.request.timestamp_end,
@@ -194,22 +162,21 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
         http_version=b"HTTP/1.1",
         status_code=response.status_code,
         reason=response.data.reason,
-        headers=_headers((pair for pair in answered if pair[0].lower() not in _LEFT_OUT_OF_ANSWERS), salt),
+        headers=_headers([_digest(answer_body), *sanitizer.of_answer(answered)]),
         content=answer_body.content or b"",
         trailers=None,
         timestamp_start=response.timestamp_start,
         timestamp_end=response.timestamp_end,
     )
-    mode = head.get(CONTENT_SHA256) or ""
     copy.metadata[METADATA] = {
         "operation": verdict.operation,
         "identity": verdict.who,
         "bucket": verdict.bucket,
         "key": encoding.encode(verdict.key.encode(), "/"),
         "query": [list(pair) for pair in query],
-        "mode": mode if not _is_hash(mode) else "",
+        "mode": _mode(head, request_body),
         "signed": signed,
-        "expires": _expires(head) if presigned else 0,
+        "expires": expires_of(head) if presigned else 0,
         "request": _written(request_body),
         "response": _written(answer_body),
     }
@@ -217,172 +184,60 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, salt: bytes) ->
     return copy
 
 
-def _form(head: RequestHead, form: Form, file: Payload, salt: bytes) -> bytes:
+def _answer_body(response: http.Response, verdict: Verdict, tape: Tape) -> Payload:
+    body = tape.answer.payload()
+    if not body.length and response.raw_content:  # the gateway's own answer
+        body = Payload.of(response.raw_content)
+    is_object = verdict.operation in OBJECT_OPERATIONS and response.status_code < 300
+    return body if is_object or not body.content else Payload.of(without_secrets(body.content))
+
+
+def _form(head: RequestHead, form: Form, file: Payload, sanitizer: Sanitizer) -> bytes:
     """The form without what authenticates it, and without its file where that is too large."""
     boundary = boundary_of(head.get("content-type") or "")
-    pairs = [(name, _stand_in(name.lower(), value, salt)) for name, value in form.pairs]
+    pairs = [(name, sanitizer.value(name, value)) for name, value in form.pairs]
     return opening(boundary, pairs, form.filename) + (file.content or b"") + closing(boundary)
 
 
 def _signer(verdict: Verdict, signed: bool) -> list[Header]:
-    """Who signed: in formats that have no room for metadata, such as HAR, it is all that is left of them."""
     return [(SIGNED_BY, quote(verdict.who, safe=""))] if signed else []
 
 
-def _as_written(flow: http.HTTPFlow, written: Mapping[str, Any]) -> Exchange:
-    """Of a recording."""
-    request, response = flow.request, flow.response
-    assert response is not None
-    body = _body(head_of(flow), request.raw_content or b"")
-    content = request.raw_content if body.form is None else body.payload().content
-    recorded = RecordedRequest(
-        method=request.method,
-        bucket=written["bucket"],
-        key_path=written["key"],
-        query=tuple((name, value) for name, value in written["query"]),
-        headers=_sent(request.headers),
-        payload=_payload(written["request"], content),
-        mode=written["mode"],
-        expires=written["expires"] or None,
-        signed=written["signed"],
-        form=body.form,
-    )
-    answer = Answer(
-        response.status_code, _fields(response.headers), _payload(written["response"], response.raw_content)
-    )
-    return Exchange(written["operation"], written["identity"], recorded, answer, *_times(flow))
+def _digest(body: Payload) -> Header:
+    return BODY, f"{body.length} {body.sha256}"
 
 
-def _body(head: RequestHead, content: bytes) -> Body:
-    """A recorded body, all of it: what was to be kept was decided when it was recorded."""
-    body = body_of(head, len(content))
-    body.add(content)
-    return body
-
-
-def _as_found(flow: http.HTTPFlow) -> Exchange:
-    """Of a flow that somebody else has saved, or that was made of a HAR file."""
-    head, response = head_of(flow), flow.response
-    assert response is not None
-    resource = locate(head.path, head.get("host") or "", ())
-    query = encoding.parse_query(head.query)
-    presigned = any(name == "X-Amz-Signature" for name, _ in query)
-    headers = _sent(flow.request.headers)
-    plain = without_authentication(query)
-    if presigned and (hoisted := hoisted_headers(plain)):
-        plain = tuple(pair for pair in plain if pair[0].lower() not in hoisted)
-        headers = (*headers, *hoisted.items())
-    operation = _TABLE.name(head.method, resource, plain, head.fields)
+def _mode(head: RequestHead, body: Payload) -> str:
+    """The `x-amz-content-sha256`, but for hashes that are right: those are made anew. A wrong one was refused."""
     mode = head.get(CONTENT_SHA256) or ""
-    body = body_of(head, KEPT_OCTETS)
-    body.add(flow.request.raw_content or b"")
-    form = body.form
-    signed = form is not None and form.signed
-    recorded = RecordedRequest(
-        method=head.method,
-        bucket=resource.bucket,
-        key_path=resource.canonical_key if form is None else encoding.encode(form.key.encode(), "/"),
-        query=plain,
-        headers=headers,
-        payload=body.payload(),
-        mode=mode if not _is_hash(mode) else "",
-        expires=_expires(head) if presigned else None,
-        signed=signed or presigned or "authorization" in head.fields or SIGNED_BY in head.fields,
-        form=form,
-    )
-    answer = Answer(response.status_code, _fields(response.headers), Payload.of(response.raw_content or b""))
-    return Exchange(operation.name, _access_key(head), recorded, answer, *_times(flow))
+    if _MODE(mode) is None:
+        return ""
+    if not is_hash(mode):
+        return mode
+    whole = (head.get("content-length") or "0") == str(body.length)
+    return mode if whole and mode.lower() != body.sha256 else ""
 
 
-def _access_key(head: RequestHead) -> str:
-    """Who signed, as they say, or as it was recorded."""
-    if recorded := head.get(SIGNED_BY):
-        return unquote(recorded)
-    credential = dict(encoding.parse_query(head.query)).get("X-Amz-Credential", "")
-    if not credential:
-        found = _CREDENTIAL(head.get("authorization") or "")
-        credential = found[1] if found else ""
-    return unquote(credential).rsplit("/", 4)[0]
+def is_hash(mode: str) -> bool:
+    """Whether an `x-amz-content-sha256` is no literal."""
+    return mode != UNSIGNED_PAYLOAD and not mode.startswith("STREAMING-")
 
 
-_CREDENTIAL: Final = re.compile(r"AWS4-\S+\s+.*?Credential=([^,\s]+)").match
-_TABLE: Final = OperationTable.from_botocore()
-
-
-def _times(flow: http.HTTPFlow) -> tuple[float, float]:
-    began = flow.request.timestamp_start
-    ended = flow.response.timestamp_end if flow.response is not None else None
-    return began, ended or began
-
-
-def plain_query(head: RequestHead) -> tuple[Pair, ...]:
-    """The query without the parameters of a signature, and nothing that is one."""
-    try:
-        query = encoding.parse_query(head.query)
-    except ValueError:
-        return ()
-    return tuple(pair for pair in without_authentication(query) if pair[0].lower() not in _SECRET_PARAMETERS)
-
-
-_SECRET_PARAMETERS: Final = frozenset({"awsaccesskeyid", "signature", "expires", "x-amz-security-token"})
-
-
-def _expires(head: RequestHead) -> int:
+def expires_of(head: RequestHead) -> int:
+    """The life of a presigned URL in seconds; an hour where it says nothing of use."""
     query = dict(encoding.parse_query(head.query))
     text = query.get("X-Amz-Expires", "")
     return int(text) if text.isdecimal() and len(text) < 8 else 3600
 
 
-def is_recorded(name: str) -> bool:
-    """Whether a header of a request is."""
-    lower = name.lower()
-    return lower not in _SECRET and any(fnmatchcase(lower, pattern) for pattern in RECORDED)
-
-
-def _headers(fields: Iterable[Header], salt: bytes) -> Any:
-    kept = [(name, _stand_in(name.lower(), value, salt)) for name, value in fields]
-    return http.Headers([(name.encode("latin-1"), value.encode("latin-1")) for name, value in kept])
-
-
-def _stand_in(name: str, value: str, salt: bytes) -> str:
-    """Instead of a customer's key another one, the same each time; and its MD5 where that is wanted."""
-    if not name.endswith((_KEY_OF_CUSTOMER, _KEY_OF_CUSTOMER + "-md5")):
-        return value
-    digest = value
-    if not name.endswith("-md5"):
-        try:
-            key = base64.b64decode(value, validate=True)
-        except ValueError:
-            return "not-base64"
-        digest = base64.b64encode(hashlib.md5(key, usedforsecurity=False).digest()).decode()
-    other = hmac.digest(salt, digest.encode(), hashlib.sha256)
-    if name.endswith("-md5"):
-        other = hashlib.md5(other, usedforsecurity=False).digest()
-    return base64.b64encode(other).decode()
-
-
-def _sent(headers: http.Headers) -> tuple[Header, ...]:
-    return tuple(pair for pair in _fields(headers) if is_recorded(pair[0]))
-
-
-def _fields(headers: http.Headers) -> tuple[Header, ...]:
-    return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers.fields)
+def _headers(fields: Iterable[Header]) -> http.Headers:
+    return http.Headers([(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields])
 
 
 def _written(payload: Payload) -> dict[str, Any]:
     return {"length": payload.length, "sha256": payload.sha256, "kept": payload.content is not None}
 
 
-def _payload(written: Mapping[str, Any], content: bytes | None) -> Payload:
-    if written["kept"]:
-        return Payload.of(content) if content else EMPTY
-    return Payload(int(written["length"]), str(written["sha256"]))
-
-
 def _client(flow: http.HTTPFlow) -> Client:
     began = flow.client_conn.timestamp_start
     return Client(peername=_NOBODY, sockname=_NOBODY, timestamp_start=began or flow.request.timestamp_start)
-
-
-def _is_hash(mode: str) -> bool:
-    return mode != UNSIGNED_PAYLOAD and not mode.startswith("STREAMING-")

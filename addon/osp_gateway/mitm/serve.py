@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mitmproxy import options
+from mitmproxy import exceptions, options
 from mitmproxy.addons import core, errorcheck, next_layer, proxyserver, tlsconfig
 from mitmproxy.master import Master
 
 from osp_gateway import configfile
 from osp_gateway.config import ConfigError, ProxyServerConfig, Settings
 from osp_gateway.mitm.addons import gateway_addons
+from osp_gateway.mitm.recorder import RecorderAddon
 from osp_gateway.replay.library import Library
 from osp_gateway.replay.tape import KEPT_OCTETS
 
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 UNAVAILABLE: Final = "503"
 NO_TARGET: Final = "http://s3.invalid"
 """The reverse target of listeners that have none: buckets name their own hosts."""
+
+
+class RecordingError(Exception):
+    """A recording that cannot be made; the text says why."""
 
 
 def start_server(
@@ -45,6 +50,7 @@ def start_server(
 
     Raises:
         ConfigError: it names no port, or its certificate cannot be used.
+        RecordingError: the recording cannot be written, or could not to its end.
         SystemExit: the ports could not be opened.
     """
     configfile.capture(config)
@@ -98,11 +104,17 @@ def _recording(file: Path | None, body: int) -> dict[str, Any]:
 
 async def _serve(settings: Settings, addons: Sequence[Any], options_of_ours: Mapping[str, Any]) -> None:
     log_to_stderr()
-    master = engine(addons, [_mode(settings, listener.port) for listener in settings.listeners], options_of_ours)
+    modes = [_mode(settings, listener.port) for listener in settings.listeners]
+    try:
+        master = engine(addons, modes, options_of_ours)
+    except exceptions.OptionsError as error:
+        raise RecordingError(str(error)) from None
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):  # until the addon is running and takes them over
             asyncio.get_running_loop().add_signal_handler(number, master.shutdown)
     await master.run()
+    if any(isinstance(addon, RecorderAddon) and addon.failed for addon in addons):
+        raise RecordingError("osp_record: the recording is not complete")
 
 
 def _mode(settings: Settings, port: int) -> str:

@@ -24,6 +24,7 @@ from osp_gateway.mitm.observing import ObservedStream
 from osp_gateway.mitm.wire import Beginning
 from osp_gateway.outcomes import Forward
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.operations import POST_OBJECT
 from osp_gateway.sigv4.form_codec import PostForm
 
 Commands = Generator[commands.Command, Any, None]
@@ -73,7 +74,7 @@ class UploadingStream(ObservedStream):
                 raise S3Error("MissingContentLength", "You must provide the Content-Length HTTP header.")
             self.keep(event.data)
             if tape := self.desk.tapes.get(self.flow):
-                tape.request.add(event.data)
+                tape.send(event.data, self.forward.operation)
             if part := self.desk.lost.get(self.flow):
                 part.add(event.data)
             if not self.response_begun:
@@ -89,7 +90,7 @@ class UploadingStream(ObservedStream):
         if isinstance(event, RequestData):
             self.keep(event.data)
             if tape := self.desk.tapes.get(self.flow):
-                tape.request.add(event.data)
+                tape.send(event.data, POST_OBJECT)
             if form.feed(event.data) is not None:
                 self.form = None
                 yield from self.form_known()
@@ -101,6 +102,7 @@ class UploadingStream(ObservedStream):
 
     def action_event(self, body: SmallBody, event: events.Event) -> Commands:
         """One piece of a call of the token service, or its end. It may hold a secret: nothing stays with the flow."""
+        self.desk.tapes.pop(self.flow, None)  # keys that it hands out are of this run
         if isinstance(event, RequestData):
             complete = not body.feed(event.data)
         elif isinstance(event, RequestTrailers):

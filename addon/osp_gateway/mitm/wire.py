@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from mitmproxy import http
@@ -132,11 +133,15 @@ class Preview:
     """Streams a response's body through rewriters and keeps its beginning with the flow, to be looked at."""
 
     def __init__(
-        self, flow: http.HTTPFlow, rewriters: Sequence[Rewriter], limit: int, tape: Tape | None = None
+        self,
+        flow: http.HTTPFlow,
+        rewriters: Sequence[Rewriter],
+        limit: int,
+        record: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Keep `limit` octets at most; `tape` records what the client gets."""
+        """Keep `limit` octets at most; `record` is told what the client gets."""
         self._flow = flow
-        self._tape = tape
+        self._record = record
         self._rewriters = tuple(rewriters)
         self._kept = Beginning(limit)
 
@@ -151,8 +156,8 @@ class Preview:
             if not data:
                 ready += rewriter.finish()
         self._kept.add(ready)
-        if self._tape is not None:
-            self._tape.answer.add(ready)
+        if self._record is not None:
+            self._record(ready)
         if not data and self._flow.response is not None:
             self._kept.show(self._flow, self._flow.response, "response")
         return [ready] if ready else []
@@ -199,7 +204,10 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Ta
         # A response of the flow's own: the connection to the backend still needs the one that it read.
         response = flow.response = _with_fields(response, kept)
     watched = preview or rewriters or tape is not None
-    response.stream = Preview(flow, rewriters, preview, tape) if watched else True
+    record = None
+    if tape is not None:
+        record = partial(tape.receive, operation=forward.operation, status=response.status_code)
+    response.stream = Preview(flow, rewriters, preview, record) if watched else True
 
 
 def _told_of_refusal(forward: Forward) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
+from osp_gateway.backends.responses import OBJECT_OPERATIONS
 from osp_gateway.replay.contents import same_object
 from osp_gateway.replay.exchange import Answer, Exchange, Object
 from osp_gateway.replay.names import Names, bare, kind_of_element, kind_of_header, object_of
@@ -14,7 +15,6 @@ from osp_gateway.replay.tolerance import DIAGNOSTIC, Tolerance
 from osp_gateway.replay.xml import Element, key_of, parse
 
 MAX_SHOWN_CHARS: Final = 200
-OBJECT_OPERATIONS: Final = frozenset({"GetObject", "GetObjectTorrent", "SelectObjectContent"})
 _ABSENT: Final = "(absent)"
 _SEE_OTHER: Final = 303
 _ITS_TIME: Final = frozenset({"last-modified"})
@@ -181,6 +181,9 @@ class _Trees:
             if not self._same_text(old.name, expected, new.text):
                 yield Difference(path, expected, new.text)
             return
+        one, other = (" ".join(_interleaved(element)) for element in (old, new))
+        if one != other and sorted(one.split()) == sorted(other.split()):
+            yield Difference(f"order of {path}", one, other)
         for name in dict.fromkeys((*before, *after)):
             yield from self._group(before.get(name, []), after.get(name, []), f"{path}/{name}", key)
 
@@ -216,7 +219,7 @@ class _Trees:
 
     def _same_text(self, name: str, old: str, new: str) -> bool:
         if self._tolerance.any_text(self._operation, name):
-            return True
+            return bool(old) == bool(new)
         kind = kind_of_element(name)
         if kind is not None:
             return bare(kind, old) == bare(kind, new)
@@ -233,6 +236,11 @@ class _Trees:
             and kind_of_element(child.name) is None
             and not self._tolerance.any_text(self._operation, child.name)
         ) or (element.text,)
+
+
+def _interleaved(element: Element) -> list[str]:
+    """Versions and delete markers are one list."""
+    return [child.name for child in element.children if child.name in ("Version", "DeleteMarker")]
 
 
 def _keys(elements: list[Element]) -> set[str]:

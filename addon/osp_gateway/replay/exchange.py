@@ -181,9 +181,8 @@ class RecordedRequest:
         """In path style."""
         if not self.bucket:
             return "/"
-        if self.form is not None:
-            return f"/{self.bucket}"
-        return f"/{self.bucket}/{self.key_path}" if self.key_path else f"/{self.bucket}"
+        bucket = encoding.encode(self.bucket.encode("utf-8", "surrogatepass"))
+        return f"/{bucket}/{self.key_path}" if self.key_path and self.form is None else f"/{bucket}"
 
     @property
     def object(self) -> Object:

@@ -109,7 +109,7 @@ class _Side:
         """Send it, and say what differs."""
         self._foresee(exchange)
         try:
-            answer = self.target.send(exchange.request, exchange.identity, self._names)
+            answer = self.target.send(exchange.request, exchange.identity, self._names, exchange.answer.payload.length)
         except TargetError as error:
             yield Difference(f"answer{self.mark}", str(exchange.answer.status), f"none: {error}")
             return
@@ -160,13 +160,17 @@ def _overlapping(ordered: Sequence[Exchange], do: Callable[[int, Exchange], None
     finished: set[int] = set()
     needed = 0
     with ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="replay") as pool:
-        for index, exchange in enumerate(ordered):
-            while ends[needed] < index and ordered[ends[needed]].ended <= exchange.began:
-                _await(ends[needed], running, finished)
-                needed += 1
-            running[pool.submit(do, index + 1, exchange)] = index
-        for future in running:
-            future.result()
+        try:
+            for index, exchange in enumerate(ordered):
+                while ends[needed] < index and ordered[ends[needed]].ended <= exchange.began:
+                    _await(ends[needed], running, finished)
+                    needed += 1
+                running[pool.submit(do, index + 1, exchange)] = index
+            for future in running:
+                future.result()
+        except BaseException:  # somebody is in a hurry: what has not begun does not begin
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _await(index: int, running: dict[Future[None], int], finished: set[int]) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from osp_gateway.backends.responses import OBJECT_OPERATIONS
 from osp_gateway.replay.exchange import Form, Payload
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.form import FormReader, boundary_of
 from osp_gateway.s3.head import RequestHead
-from osp_gateway.s3.operations import is_form
+from osp_gateway.s3.operations import POST_OBJECT, is_form
 from osp_gateway.sigv4.aws_chunked import MODES, Parser
 from osp_gateway.sigv4.claim_parts import CONTENT_SHA256
 
 KEPT_OCTETS: Final = 1024 * 1024
-"""Bodies of up to this size are recorded whole, where nothing else is configured."""
+"""Objects of up to this size are recorded whole, where nothing else is configured."""
+MAX_DOCUMENT_OCTETS: Final = 16 * 1024 * 1024
+"""Documents of up to this size are, whatever is configured: a listing is compared by its structure, and what a client
+writes in XML has to say what it said.
+"""
+_UPLOADS: Final = frozenset({"PutObject", "UploadPart", POST_OBJECT})
 
 
 class Body:
@@ -25,7 +31,7 @@ class Body:
 
     def __init__(self, limit: int, algorithm: str = "sha256") -> None:
         """Keep up to `limit` octets; `algorithm` is that of the digest."""
-        self._limit = limit
+        self.limit = limit
         self._digest = hashlib.new(algorithm, usedforsecurity=False)
         self._pieces: list[bytes] | None = []
         self._length = 0
@@ -36,7 +42,7 @@ class Body:
         self._length += len(data)
         if self._pieces is not None:
             self._pieces.append(bytes(data))
-            if self._length > self._limit:
+            if self._length > self.limit:
                 self._pieces = None
 
     @property
@@ -109,8 +115,21 @@ def body_of(head: RequestHead, limit: int, algorithm: str = "sha256") -> Body:
 class Tape:
     """A request as it came, its body and its answer's."""
 
-    def __init__(self, head: RequestHead, limit: int = KEPT_OCTETS) -> None:
-        """Bodies of up to `limit` octets are kept."""
+    def __init__(self, head: RequestHead, limit: int = KEPT_OCTETS, document_limit: int = MAX_DOCUMENT_OCTETS) -> None:
+        """Objects of up to `limit` octets are kept, documents of up to `document_limit`."""
         self.head = head
         self.request = body_of(head, limit)
         self.answer = Body(limit)
+        self._document_limit = document_limit
+
+    def send(self, data: bytes, operation: str) -> None:
+        """One more piece of the request's body, which is for an operation."""
+        if operation not in _UPLOADS:
+            self.request.limit = max(self.request.limit, self._document_limit)
+        self.request.add(data)
+
+    def receive(self, data: bytes, operation: str, status: int) -> None:
+        """One more piece of the answer's body."""
+        if operation not in OBJECT_OPERATIONS or status >= 300:
+            self.answer.limit = max(self.answer.limit, self._document_limit)
+        self.answer.add(data)

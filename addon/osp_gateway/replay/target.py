@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 from osp_gateway.replay.exchange import Answer, Payload, RecordedRequest
 from osp_gateway.replay.names import Names
 from osp_gateway.replay.resign import Outgoing, Resigner, Signer
+from osp_gateway.replay.tape import MAX_DOCUMENT_OCTETS
 
-MAX_DOCUMENT_OCTETS: Final = 16 * 1024 * 1024
-"""Of an answer so much is kept, to be compared by structure; more is compared by its digest."""
 READ_OCTETS: Final = 256 * 1024
 _RETRIED: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
@@ -62,21 +61,22 @@ class Target:
         self._resigner = Resigner(self._host, signers, clock)
         self._mine = threading.local()
 
-    def send(self, request: RecordedRequest, identity: str, names: Names) -> Answer:
+    def send(self, request: RecordedRequest, identity: str, names: Names, expected: int) -> Answer:
         """Send a request again, and read its answer.
 
         Args:
             request: as recorded.
             identity: who sent it.
             names: of this run; checksums of bodies that are made up are learned.
+            expected: octets of the answer's body as recorded; much more is not read to its end.
 
         Raises:
             TargetError: no answer came.
         """
         outgoing = self._resigner.outgoing(request, identity, names)
         try:
-            return self._exchange(request.method, outgoing)
-        except (OSError, http.client.HTTPException) as error:
+            return self._exchange(request.method, outgoing, max(2 * expected, MAX_DOCUMENT_OCTETS))
+        except (OSError, http.client.HTTPException, ValueError) as error:  # the last of what cannot be sent
             self._hang_up()
             raise TargetError(f"{self.url}: {str(error) or type(error).__name__}") from error
 
@@ -84,17 +84,17 @@ class Target:
         """Close this thread's connection."""
         self._hang_up()
 
-    def _exchange(self, method: str, outgoing: Outgoing) -> Answer:
+    def _exchange(self, method: str, outgoing: Outgoing, most: int) -> Answer:
         reused = getattr(self._mine, "connection", None) is not None
         try:
-            return self._once(method, outgoing)
+            return self._once(method, outgoing, most)
         except _RETRIED:
             self._hang_up()
             if not reused:
                 raise
-            return self._once(method, outgoing)  # closed while it was idle
+            return self._once(method, outgoing, most)  # closed while it was idle
 
-    def _once(self, method: str, outgoing: Outgoing) -> Answer:
+    def _once(self, method: str, outgoing: Outgoing, most: int) -> Answer:
         connection = self._connection()
         connection.putrequest(method, outgoing.target, skip_host=True, skip_accept_encoding=True)
         for name, value in outgoing.headers:
@@ -102,7 +102,7 @@ class Target:
         connection.endheaders()
         self._send_body(connection, outgoing)
         response = connection.getresponse()
-        payload = _read(response)
+        payload = _read(response, most)
         if response.will_close:
             self._hang_up()
         headers = tuple((name.lower(), value) for name, value in response.getheaders())
@@ -134,15 +134,17 @@ class Target:
             self._mine.connection = None
 
 
-def _read(response: http.client.HTTPResponse) -> Payload:
+def _read(response: http.client.HTTPResponse, most: int) -> Payload:
     digest, length = sha256(), 0
     kept: list[bytes] | None = []
     while piece := response.read(READ_OCTETS):
         digest.update(piece)
         length += len(piece)
+        if length > most:
+            raise http.client.HTTPException(f"a body of more than {most} octets")
         if kept is not None:
             kept.append(piece)
-            if length > MAX_DOCUMENT_OCTETS:
+            if length > MAX_DOCUMENT_OCTETS:  # compared by its digest
                 kept = None
     return Payload(length, digest.hexdigest(), None if kept is None else b"".join(kept))
 

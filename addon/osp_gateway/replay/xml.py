@@ -102,6 +102,8 @@ def key_of(element: Element, outer: str | None) -> str | None:
 
 
 _LABELS: Final = ("Key", "PartNumber")
+_TYPE: Final = "{http://www.w3.org/2001/XMLSchema-instance}type"
+"""The one attribute that S3's documents have: what kind of grantee one is."""
 MAX_DEPTH: Final = 64
 """S3's documents are no deeper than ten."""
 _EXACT: Final = _URL_ENCODED | {"Value"}
@@ -112,6 +114,8 @@ def _element(node: Any, depth: int) -> Element:
     if depth > MAX_DEPTH:
         raise ValueError(f"expected no more than {MAX_DEPTH} elements in each other")
     children = tuple(_element(child, depth + 1) for child in node)
+    if kind := node.get(_TYPE):
+        children = (Element("type", kind), *children)
     name = str(node.tag).rpartition("}")[2]
     text = "" if children else node.text or ""
     return Element(name, text if name in _EXACT else text.strip(), children)

@@ -29,7 +29,7 @@ class Store:
         self.answers = answers
         self.asked: list[RecordedRequest] = []
 
-    def send(self, request: RecordedRequest, identity: str, names: Names) -> Answer:
+    def send(self, request: RecordedRequest, identity: str, names: Names, expected: int) -> Answer:
         self.asked.append(names.in_request(request))
         return self.answers(request)
 
