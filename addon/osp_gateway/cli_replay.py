@@ -70,6 +70,7 @@ DEFAULT_REGION: Final = "us-east-1"
     help="With --compare: who signs for the second one; else the same as for the first.",
 )
 @click.option("--region", help=f"The region to sign for; else the profile's, else {DEFAULT_REGION}.")
+@click.option("--partial", is_flag=True, help="Where FILE is cut off, send what is whole.")
 @click.option("--concurrent", is_flag=True, help="Let requests overlap that did so when they were recorded.")
 @click.option("--tolerances", type=click.Path(path_type=Path), help="A TOML file that says what may differ.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the result as JUnit XML.")
@@ -87,6 +88,7 @@ def replay_command(
     profiles: Sequence[str],
     compare_profiles: Sequence[str],
     region: str | None,
+    partial: bool,
     concurrent: bool,
     tolerances: Path | None,
     junit: Path | None,
@@ -112,7 +114,7 @@ def replay_command(
         return
     assert against is not None
     allowed = _tolerance(tolerances)
-    recording = _recording(file)
+    recording = _recording(file, partial)
     exchanges = recording.exchanges
 
     def target(url: str, profiles: Sequence[str]) -> Target:
@@ -127,6 +129,8 @@ def replay_command(
     with _Reports(file.name, junit, json_file) as reports:
         outcomes, interrupted = _run(replay, exchanges, concurrent)
         reports.write(outcomes)
+    if recording.damage:
+        _say(f"{file.name}: {recording.damage}", err=True, fg="red")
     if recording.left_out:
         click.echo(f"{recording.left_out} flows of {file.name} are no S3 requests with an answer", err=True)
     if interrupted:
@@ -157,6 +161,7 @@ _OF_SENDING: Final = (
     "profiles",
     "compare_profiles",
     "region",
+    "partial",
     "concurrent",
     "tolerances",
     "junit",
@@ -193,11 +198,11 @@ def _tolerance(file: Path | None) -> tolerance.Tolerance:
         _fail([f"{file}: {problem}" for problem in error.problems])
 
 
-def _recording(file: Path) -> Recording:
+def _recording(file: Path, partial: bool) -> Recording:
     try:
-        recording = read_recording(file)
+        recording = read_recording(file, partial=partial)
     except FlowFileError as error:
-        _fail([f"{file}: {error}"])
+        _fail([f"{file}: {error}{'; --partial sends what is whole' if error.whole else ''}"])
     if not recording.exchanges:
         _fail([f"{file}: no S3 requests with answers in it, expected a recording"])
     return recording
@@ -259,16 +264,17 @@ class _Reports:
     def _put(self, option: str, file: IO[bytes] | None, content: bytes) -> None:
         if file is None:
             return
+        rest = memoryview(content)
         try:
-            file.write(content)
-            file.flush()
+            while rest:
+                rest = rest[file.write(rest) :]
         except OSError as error:
             _fail([f"{option} {file.name}: {error.strerror}"])
 
 
 def _opened(path: Path | None, option: str) -> IO[bytes] | None:
     try:
-        return path.open("wb") if path is not None else None
+        return path.open("wb", buffering=0) if path is not None else None
     except OSError as error:
         _fail([f"{option} {path}: {error.strerror}"])
 

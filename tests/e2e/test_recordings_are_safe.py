@@ -64,7 +64,12 @@ def recorded(tmp_path_factory) -> tuple[bytes, set[str | bytes]]:
         base64.b64encode(CUSTOMER_KEY), hashlib.md5(CUSTOMER_KEY).digest(), *OTHER_TOKENS.values(),
     }  # fmt: skip
     with Recorder().running() as store:
-        headers = (("ETag", '"a"'), ("Set-Cookie", COOKIE), ("x-amz-security-token", SESSION_TOKEN))
+        headers = (
+            ("ETag", '"a"'),
+            ("Set-Cookie", COOKIE),
+            ("x-amz-security-token", SESSION_TOKEN),
+            ("X-Echo-Authorization", "a-fake-echo-of-something"),
+        )
 
         def answers(asked: Recorded) -> Answer:
             if "store-refuses" in asked.target:
@@ -99,8 +104,18 @@ def recorded(tmp_path_factory) -> tuple[bytes, set[str | bytes]]:
             send("GET", url, "/demo/v2?AWSAccessKeyId=x&Expires=9999999999&Signature=fake%2Fsignature%3D")
             send("GET", url, presigned + "&X-Amz-Security-Token=" + quote(SESSION_TOKEN, safe=""))
             send("GET", url, presigned.replace("X-Amz-Signature", "x-amz-signature"))
+            hoisted = quote(base64.b64encode(CUSTOMER_KEY).decode(), safe="")
+            for name in ("X-Amz-Server-Side-Encryption-Customer-Key", "x-amz-server-side-encryption-customer-key"):
+                send("GET", url, presigned_target("GET", url, f"/demo/hoisted?{name}={hoisted}"))
+            send("GET", url, presigned_target("GET", url, "/demo/hoisted?X-Amz-Mfa=fake%20123456"))
             send("GET", url, "/demo/bearer", {"authorization": f"Bearer {BEARER}"})
-        secrets |= {"fake/signature=", "a-fake-string-to-sign", "a-fake-signature-of-the-backend"}
+        secrets |= {
+            "fake 123456",
+            "a-fake-echo-of-something",
+            "fake/signature=",
+            "a-fake-string-to-sign",
+            "a-fake-signature-of-the-backend",
+        }
         for request in store.requests:
             authorization = request.get("authorization") or ""
             secrets |= {found[1] for found in re.finditer(r"Signature=([0-9a-f]{64})", authorization)}
@@ -118,7 +133,7 @@ def _temporary(url: str):
 
 def test_all_requests_are_in_the_recording(recorded):
     content, secrets = recorded
-    for name in (b"everyday", b"sse-c", b"copy", b"tokens", b"presigned", b"temporary", b"store-refuses"):
+    for name in (b"everyday", b"sse-c", b"copy", b"tokens", b"presigned", b"temporary", b"store-refuses", b"hoisted"):
         assert b"/demo/" + name in content, name
     assert sum(isinstance(secret, str) and len(secret) == 64 for secret in secrets) > 10
 

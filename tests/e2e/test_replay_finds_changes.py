@@ -72,7 +72,7 @@ def test_a_store_that_has_not_changed_is_green(store, session):
 OTHER_OBJECTS: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     "an object's content": (
         lambda s3: s3.put_object(Bucket="demo", Key="b.bin", Body=bytes(1999) + b"!"),
-        ["GetObject b.bin: body"],
+        ["GetObject b.bin: body", "GetObject b.bin: header etag", "ListObjectsV2 : ListBucketResult/Contents[2]/ETag"],
     ),
     "an object is missing": (
         lambda s3: s3.delete_object(Bucket="demo", Key="b.bin"),

@@ -157,6 +157,7 @@ def gateway(
     env: Mapping[str, str] | None = None,
     program: str = "mitmdump",
     config_name: str = "server.py",
+    script: Path = ADDON,
 ) -> Iterator[GatewayProcess]:
     """A gateway with the given configuration file's text, listening on ports of the kernel's choice."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +170,7 @@ def gateway(
         "flow_detail": "0",
         **(options or {}),
     }
-    command = [str(BIN / program), "-s", str(ADDON), "-w", str(flow_file)]
+    command = [str(BIN / program), "-s", str(script), "-w", str(flow_file)]
     for mode in modes:
         command += ["--mode", mode]
     for name, value in settings.items():

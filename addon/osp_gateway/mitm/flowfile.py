@@ -18,7 +18,11 @@ _REFUSALS: Final = frozenset({400, 401, 403})
 
 
 class FlowFileError(Exception):
-    """A file that cannot be read; the text says why."""
+    """A file that cannot be read; the text says why. `whole` flows before that could be."""
+
+    def __init__(self, problem: str, whole: int = 0) -> None:
+        super().__init__(problem)
+        self.whole = whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def http_flows(path: Path) -> Iterator[http.HTTPFlow]:
     except Exception as error:  # noqa: BLE001 - mitmproxy trusts these files: nesting, lengths and types may be anything
         what = str(error) if isinstance(error, exceptions.FlowReadException) else type(error).__name__
         problem = f"cut off or damaged behind {count} flows" if count else "not a flow file"
-        raise FlowFileError(f"{problem}: {what}") from None
+        raise FlowFileError(f"{problem}: {what}", count) from None
 
 
 def read_flows(path: Path) -> Iterator[RecordedRequest]:

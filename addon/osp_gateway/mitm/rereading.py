@@ -32,10 +32,13 @@ MAX_BODY_OCTETS: Final = 50 * 1024**4
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What a file holds. `left_out` counts flows that are no S3 requests, or have no answer."""
+    """What a file holds. `left_out` counts flows that are no S3 requests, or have no answer; `damage` says what is the
+    matter with the end of the file, if anything is.
+    """
 
     exchanges: tuple[Exchange, ...]
     left_out: int
+    damage: str = ""
 
 
 class _Written(BaseModel):
@@ -73,23 +76,37 @@ class _WrittenExchange(_Written):
     response: _WrittenBody
 
 
-def read_recording(path: Path) -> Recording:
+def read_recording(path: Path, *, partial: bool = False) -> Recording:
     """The exchanges in a flow file, in its order: a recording's, or what can be made of other flows.
+
+    Args:
+        path: the file.
+        partial: whether the beginning of a file that is cut off will do.
 
     Raises:
         FlowFileError: there is no such file, it is none, or a recorded exchange in it makes no sense.
     """
-    exchanges, left_out = [], 0
-    for number, flow in enumerate(http_flows(path), 1):
-        try:
-            exchange = exchange_of(flow)
-        except ValueError as error:
-            raise FlowFileError(f"flow {number}: {error}") from None
-        if exchange is None:
-            left_out += 1
-        else:
-            exchanges.append(exchange)
-    return Recording(tuple(exchanges), left_out)
+    exchanges: list[Exchange] = []
+    left_out, damage = 0, ""
+    try:
+        for number, flow in enumerate(http_flows(path), 1):
+            exchange = _exchange(number, flow)
+            if exchange is None:
+                left_out += 1
+            else:
+                exchanges.append(exchange)
+    except FlowFileError as error:
+        if not (partial and error.whole):
+            raise
+        damage = str(error)
+    return Recording(tuple(exchanges), left_out, damage)
+
+
+def _exchange(number: int, flow: http.HTTPFlow) -> Exchange | None:
+    try:
+        return exchange_of(flow)
+    except ValueError as error:
+        raise FlowFileError(f"flow {number}: {error}") from None
 
 
 def exchange_of(flow: http.HTTPFlow) -> Exchange | None:

@@ -67,3 +67,25 @@ def test_an_anonymous_form_is_told_from_a_signed_one():
 @pytest.mark.parametrize("body", [b"no form", BODY[:100], b"--" + b"x" * 100_000, b""])
 def test_what_cannot_be_read_is_no_form(body):
     assert posted(body, [1000]).form is None
+
+
+def test_documents_are_kept_whatever_the_limit():
+    tape = Tape(RequestHead("POST", "/demo", "delete", ()), limit=2)
+    tape.send(b"<Delete/>", "DeleteObjects")
+    tape.receive(b"<DeleteResult/>", "DeleteObjects", 200)
+    assert (tape.request.payload().content, tape.answer.payload().content) == (b"<Delete/>", b"<DeleteResult/>")
+
+
+def test_objects_are_kept_up_to_the_limit():
+    tape = Tape(RequestHead("PUT", "/demo/key", "", ()), limit=2)
+    tape.send(b"object", "PutObject")
+    tape.receive(b"object", "GetObject", 206)
+    assert (tape.request.payload().content, tape.answer.payload().content) == (None, None)
+
+
+def test_the_document_of_an_error_is_kept_and_one_without_end_is_not():
+    tape = Tape(RequestHead("GET", "/demo/key", "", ()), limit=2, document_limit=10)
+    tape.receive(b"<Error/>", "GetObject", 404)
+    assert tape.answer.payload().content == b"<Error/>"
+    tape.receive(b"and so on", "GetObject", 404)
+    assert (tape.answer.payload().content, tape.answer.payload().length) == (None, 17)

@@ -1,0 +1,120 @@
+"""The addon that records: when a file is begun, and when it goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mitmproxy import ctx, exceptions, http
+from mitmproxy.test import taddons
+
+from osp_gateway.mitm.desk import Desk
+from osp_gateway.mitm.recorder import RecorderAddon
+from osp_gateway.mitm.rereading import read_recording
+from osp_gateway.outcomes import Reply
+from osp_gateway.replay.tape import Tape
+from osp_gateway.s3.head import RequestHead
+from support.flows_recorded import flow_answered, verdict
+
+
+def _nobody_refuses(*_: Any) -> Any:
+    raise AssertionError("nothing is refused here")
+
+
+class Bench:
+    """The addon with a desk of its own."""
+
+    def __init__(self, context: taddons.context, addon: RecorderAddon, desk: Desk) -> None:
+        self.context, self.addon, self.desk = context, addon, desk
+
+    def options(self, **values: Any) -> None:
+        self.context.configure(self.addon, **values)
+
+    def serve(self) -> http.HTTPFlow:
+        flow = flow_answered()
+        self.desk.outcomes[flow] = Reply(verdict(), 200, (), b"")
+        self.desk.tapes[flow] = Tape(RequestHead("GET", "/demo/key", "", ()))
+        self.addon.response(flow)
+        return flow
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    desk = Desk(refuse=_nobody_refuses)
+    addon = RecorderAddon(desk)
+    with taddons.context(addon) as context:
+        yield Bench(context, addon, desk)
+        addon.done()
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    return tmp_path / "session.osp"
+
+
+def test_another_limit_goes_on_with_the_recording(bench, file):
+    bench.options(osp_record=str(file))
+    bench.serve()
+    bench.options(osp_record_body=2048)
+    bench.serve()
+    assert len(read_recording(file).exchanges) == 2
+
+
+def test_the_same_script_read_anew_goes_on_with_the_recording(bench, file):
+    bench.options(osp_record=str(file))
+    bench.serve()
+    bench.addon.done()
+    bench.addon.configure(set(ctx.options.keys()))
+    bench.serve()
+    assert len(read_recording(file).exchanges) == 2
+    assert bench.addon.written == 2
+
+
+def test_a_recording_that_was_ended_begins_anew(bench, file):
+    for _ in range(2):
+        bench.options(osp_record=str(file))
+        bench.serve()
+        bench.options(osp_record="")
+    assert len(read_recording(file).exchanges) == 1
+
+
+def test_another_file_is_another_recording(bench, file):
+    bench.options(osp_record=str(file))
+    bench.serve()
+    other = file.with_name("other.osp")
+    bench.options(osp_record=str(other))
+    bench.serve()
+    bench.serve()
+    assert [len(read_recording(one).exchanges) for one in (file, other)] == [1, 2]
+
+
+@pytest.mark.parametrize("place", ["", "missing/session.osp"])
+def test_a_file_that_cannot_be_recorded_into_is_an_error_of_the_option(bench, tmp_path, place):
+    with pytest.raises(exceptions.OptionsError, match="osp_record: "):
+        bench.options(osp_record=str(tmp_path / place))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_ends_the_recording_and_nothing_else(bench, caplog):
+    bench.options(osp_record="/dev/full")
+    with caplog.at_level(logging.ERROR):
+        bench.serve()
+        flow = bench.serve()
+    assert [record.getMessage() for record in caplog.records if record.name.endswith("recorder")] == [
+        "osp_record: No space left on device; the recording ends here, with 0 exchanges in it"
+    ]
+    assert bench.addon.failed
+    assert flow not in bench.desk.tapes
+
+
+def test_a_mistake_of_the_recorder_is_told_and_ends_nothing(bench, file, caplog, monkeypatch):
+    bench.options(osp_record=str(file))
+    monkeypatch.setattr("osp_gateway.mitm.recording._recorded", _nobody_refuses)
+    bench.serve()
+    assert "an exchange could not be recorded" in caplog.text
+    monkeypatch.undo()
+    bench.serve()
+    assert len(read_recording(file).exchanges) == 1
