@@ -131,15 +131,26 @@ class CircuitBreaker:
 
 async def _contained(awaitable: Any) -> Any:
     """Await the operator's code: what it raises to end a task or the process is an error like others."""
+    task = asyncio.current_task()
     try:
         return await awaitable
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise  # it is we who are cancelled, by the time limit or by the end of the request
         raise _as_plain_error(error) from error
-    except (TimeoutError, SystemExit, KeyboardInterrupt) as error:
+    except GeneratorExit as error:
+        if not _runs(task):
+            raise  # nobody will ever await us again
         raise _as_plain_error(error) from error
+    except BaseException as error:
+        raise _as_plain_error(error) from error
+
+
+def _runs(task: asyncio.Task[Any] | None) -> bool:
+    try:
+        return task is not None and asyncio.current_task() is task
+    except RuntimeError:  # there is no event loop any more
+        return False
 
 
 def _as_plain_error(error: BaseException) -> Exception:

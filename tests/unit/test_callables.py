@@ -141,10 +141,21 @@ def _late_raiser(error: BaseException) -> Callable[[], Any]:
     return raises_when_awaited
 
 
+class OfItsOwn(BaseException):
+    """What some library takes for its own end."""
+
+
 @pytest.mark.parametrize("make", [_raiser, _async_raiser, _late_raiser], ids=["sync", "async", "awaitable"])
 @pytest.mark.parametrize(
     "error",
-    [SystemExit(3), asyncio.CancelledError(), StopIteration("x")],
+    [
+        SystemExit(3),
+        asyncio.CancelledError(),
+        StopIteration("x"),
+        GeneratorExit("x"),
+        KeyboardInterrupt(),
+        OfItsOwn("x"),
+    ],
     ids=lambda error: type(error).__name__,
 )
 async def test_whatever_the_operators_code_raises_becomes_an_ordinary_error(
@@ -163,6 +174,20 @@ async def test_a_timeout_error_of_the_operators_own_is_an_error_and_no_timeout_o
     with pytest.raises(Exception) as caught:
         await CallableRunner(PATIENCE).call(make(TimeoutError("the operator's database")))
     assert not isinstance(caught.value, CallTimeout)
+
+
+def test_a_call_that_nobody_awaits_any_more_ends_quietly():
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    async def begin() -> Any:
+        call = CallableRunner(PATIENCE).call(hangs)
+        step = call.send(None)
+        assert step is not None
+        return call
+
+    call = asyncio.run(begin())
+    call.close()  # GeneratorExit, and nobody runs it
 
 
 async def test_the_end_of_the_caller_is_not_taken_for_an_error_of_the_operators() -> None:

@@ -2,7 +2,8 @@
 
 Where a store refuses the gateway's credentials, its error document quotes them: the backend's access key, the string
 to sign, the canonical request with the backend's names, a session token. All of that is blotted out, at its length, so
-that nothing else of the answer changes; code and message stay. Documents with a content coding are decoded before; in
+that nothing else of the answer changes; code and message stay. The signature, session token or bearer token that the
+gateway has sent are so wherever they stand, in whatever words. Documents with a content coding are decoded before; in
 the place of what cannot be decoded there is a document of the gateway's own.
 """
 
@@ -10,8 +11,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Final
+from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 FIRST_STATUS: Final = 400
 """From this status on an answer is a refusal: stores differ in those that they give."""
@@ -137,3 +141,79 @@ class QuoteMask:
             return None
         taken, self._held = self._held[:length], self._held[length:]
         return taken
+
+
+Credentials = tuple[bytes, ...]
+_SHORTEST: Final = 16
+"""No signature and no token is shorter."""
+
+
+def credentials_in(fields: Iterable[tuple[bytes, bytes]]) -> Credentials:
+    """What of the headers of a request to a store nobody else is to know: its signature or token, and the session's.
+
+    The access key is not among them: it is a name.
+    """
+    found = []
+    for name, value in fields:
+        lower = name.lower()
+        if lower == b"authorization":
+            found.append(value[value.rfind(b"=" if b"Signature=" in value else b" ") + 1 :])
+        elif lower == b"x-amz-security-token":
+            found.append(value)
+    return tuple([one for one in found if len(one) >= _SHORTEST])
+
+
+def _spellings(credential: bytes) -> tuple[bytes, ...]:
+    """As documents and addresses spell it: in JSON, in XML, in a query."""
+    return (credential,) if credential.isalnum() else _spelled(credential)  # no signature need be kept
+
+
+@lru_cache(maxsize=256)
+def _spelled(credential: bytes) -> tuple[bytes, ...]:
+    text = credential.decode("latin-1")
+    spelled = (text, text.replace("/", r"\/"), escape(text), quote(text, safe=""), quote(text, safe="/"))
+    return tuple(dict.fromkeys(one.encode("latin-1") for one in spelled))
+
+
+def without_credentials(
+    fields: tuple[tuple[bytes, bytes], ...], credentials: Credentials
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of an answer, with credentials blotted out: the very same object where there are none."""
+    spellings = [spelling for credential in credentials for spelling in _spellings(credential)]
+    told = b"\n".join([value for _, value in fields])
+    if not any(spelling in told for spelling in spellings):
+        return fields
+    return tuple([(name, _blotted_out(value, spellings)) for name, value in fields])
+
+
+def _blotted_out(octets: bytes, spellings: Iterable[bytes]) -> bytes:
+    for spelling in spellings:
+        octets = octets.replace(spelling, b"*" * len(spelling))
+    return octets
+
+
+class CredentialMask:
+    """Goes over a document as it comes, whatever is written in it; what comes out has the same length."""
+
+    def __init__(self, credentials: Credentials, found: Callable[[], None]) -> None:
+        """`found` is called once, where there is anything to be blotted out."""
+        self._spellings = sorted((s for c in credentials for s in _spellings(c)), key=len, reverse=True)
+        self._keep = len(self._spellings[0]) - 1 if self._spellings else 0
+        self._found: Callable[[], None] | None = found
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """One more piece; its end, which may be the beginning of a credential, comes out with the next one."""
+        seen = self._held + data
+        masked = _blotted_out(seen, self._spellings)
+        if masked != seen and self._found is not None:
+            self._found()
+            self._found = None
+        ready = max(0, len(masked) - self._keep)
+        self._held = masked[ready:]
+        return masked[:ready]
+
+    def finish(self) -> bytes:
+        """The rest."""
+        held, self._held = self._held, b""
+        return held

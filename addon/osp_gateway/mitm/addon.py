@@ -38,7 +38,7 @@ from osp_gateway.mitm.showing import Showing
 from osp_gateway.mitm.steady import SteadyLock
 from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, start_upstream
 from osp_gateway.mitm.views import VIEWS
-from osp_gateway.mitm.wire import adapt_by_hook, adapt_response, annotate, arrival_of, response_of
+from osp_gateway.mitm.wire import adapt_by_hook, adapt_response, annotate, arrival_of, head_of, response_of
 from osp_gateway.observe.admin import AdminServer
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingAction, PendingForm, Reply, Verdict, refuse
@@ -164,7 +164,9 @@ class OspAddon:
         self._life.start()
         try_addresses_in_turn(asyncio.get_running_loop())
         if self._settings is None:
-            log.error("osp_config is not set: expected --set osp_config=FILE (.py or .toml)")
+            # Who only looks at saved flows needs none; where something listens, an error ends the start.
+            level = logging.ERROR if getattr(ctx.options, "server", True) else logging.WARNING
+            log.log(level, "osp_config is not set: expected --set osp_config=FILE (.py or .toml)")
         elif self._settings.admin_port is not None:
             self._open_admin(self._settings.admin_host, self._settings.admin_port)
 
@@ -366,6 +368,8 @@ class OspAddon:
         request_counter.count()
         problem = self._not_ours(flow)
         if problem is not None:
+            if flow not in self.desk.managed:
+                self.desk.showing.request_head(flow)  # it goes nowhere
             flow.response = self._refuse(flow, problem)
             return
         assert self._gateway is not None
@@ -394,7 +398,10 @@ class OspAddon:
             flow.response = response_of(outcome)
 
     async def request(self, flow: http.HTTPFlow) -> None:
-        """The second step of those few operations whose body must be decided upon."""
+        """The second step of those few operations whose body must be decided upon. What goes nowhere is masked."""
+        if flow.response is not None and flow not in self.desk.managed and flow.is_replay is None:
+            self.desk.showing.request_body(flow, head_of(flow))
+            return
         body = self.desk.bodies.get(flow)
         outcome = self.desk.outcomes.get(flow)
         gateway = self.desk.judges.get(flow)
@@ -411,7 +418,8 @@ class OspAddon:
         if not isinstance(outcome, Forward) or flow.response is None:
             return
         try:
-            adapt_response(flow, outcome, self.desk.preview, self.desk.tapes.get(flow))
+            credentials = self.desk.credentials.get(flow, ())
+            adapt_response(flow, outcome, self.desk.preview, self.desk.tapes.get(flow), credentials)
             if outcome.told is not None:
                 await adapt_by_hook(flow, outcome, self.desk.judges[flow])
             self.desk.adapted.add(flow)

@@ -191,6 +191,8 @@ class Desk:
     """What faults are made of which requests."""
     lost: WeakKeyDictionary[http.HTTPFlow, Body] = field(default_factory=WeakKeyDictionary)
     """Parts of uploads that are not to reach the store: their content goes by, to be summed up (MD5)."""
+    credentials: WeakKeyDictionary[http.HTTPFlow, tuple[bytes, ...]] = field(default_factory=WeakKeyDictionary)
+    """What the gateway has signed a request with, which no store is to tell the client."""
     domains: tuple[str, ...] = ()
     """Of virtual-hosted addresses."""
     clock_offset: Callable[[http.HTTPFlow], float] = _right_time
@@ -223,6 +225,7 @@ class Desk:
     def forget(self, flow: http.HTTPFlow) -> None:
         """A flow has come to its end."""
         self.outcomes.pop(flow, None)
+        self.credentials.pop(flow, None)
         self.judges.pop(flow, None)
         self.unseen.pop(flow, None)
         self.bodies.pop(flow, None)

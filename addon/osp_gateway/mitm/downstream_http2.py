@@ -8,6 +8,7 @@ client does not read.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator, Sequence
 from typing import Any, Final
@@ -43,6 +44,7 @@ ENCODED_PER_HEAD: Final = 2
 """The same for the octets of a header block that has not come to its end."""
 _HEADERS, _CONTINUATION = 0x1, 0x9
 
+_WORDS: Final = re.compile(r"(?:[A-Za-z0-9 ,./_-](?!['\"]))*").match
 _IDLE_FRAMES: Final = (
     h2.events.PingReceived,
     h2.events.RemoteSettingsChanged,
@@ -208,10 +210,23 @@ class ClientHttp2(Http2Server):
         yield commands.SendData(self.conn, self.h2_conn.data_to_send())
         yield from self.close_connection(reason or "idle")
 
+    def protocol_error(self, message: str, error_code: int = h2.errors.ErrorCodes.PROTOCOL_ERROR) -> Commands:
+        """See the base class. What hyper-h2 quotes of a header may be a secret, and is told neither in logs nor again
+        to the client.
+        """
+        yield from super().protocol_error(_unquoted(message), error_code)
+
     def close_connection(self, msg: str) -> Commands:
         """See the base class."""
         self.over = True
         yield from super().close_connection(msg)
+
+
+def _unquoted(message: str) -> str:
+    """mitmproxy's words and hyper-h2's, up to what it quotes or puts behind a colon."""
+    about, colon, words = message.partition(": ")
+    known = _WORDS(words)
+    return (about + colon + (known[0] if known is not None else "")).strip()
 
 
 def _fields(event: h2.events.RequestReceived) -> Sequence[tuple[bytes, bytes]]:

@@ -83,6 +83,26 @@ def request_of(
     return http.Request("", 0, method, b"", b"", path, b"HTTP/1.1", http.Headers(fields), content, None, now, now)
 
 
+def _make_addressable(flow: http.HTTPFlow) -> None:
+    """One flow without an address that can be read makes all of a HAR file unreadable for mitmproxy."""
+    data, host = flow.request.data, flow.client_conn.sockname[:2]
+    data.scheme = b"https" if flow.client_conn.tls else b"http"
+    data.host, data.port = str(host[0]), int(host[1])
+    if not data.path.startswith(b"/"):
+        data.path = b"/" + data.path
+    if data.method.upper() == b"CONNECT":
+        data.method += b"?"
+    host_header = _HOST(",".join(flow.request.headers.get_all("host")))
+    if host_header is None or int(host_header[1] or 0) > _HIGHEST_PORT:
+        renamed = [(_UNREADABLE_HOST if n.lower() == b"host" else n, value) for n, value in data.headers.fields]
+        data.headers = http.Headers(renamed)
+
+
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,253}(?::([0-9]{1,5}))?)?").fullmatch
+_HIGHEST_PORT: Final = 65535
+_UNREADABLE_HOST: Final = b"x-unreadable-host"
+
+
 def shown(
     context: Context, request: http.Request, error: S3Error, response: http.Response, showing: Showing
 ) -> Iterator[StartHook]:
@@ -94,6 +114,7 @@ def shown(
     scrub = showing.scrubber(head_of(flow))
     flow.comment = scrub(visible(f"REFUSED, the request cannot be read: {error.reason}"))
     showing.unreadable(flow)
+    _make_addressable(flow)
     for hook in (HttpRequestHeadersHook(flow), HttpResponseHook(flow)):
         hook.blocking = False
         yield hook

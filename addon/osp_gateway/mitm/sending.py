@@ -31,6 +31,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
 
+from osp_gateway.backends.refusals import credentials_in
 from osp_gateway.backends.regions import MAX_ANSWER_OCTETS, REGION_STATUSES, read_region
 from osp_gateway.mitm.desk import Desk, UpstreamTrust
 from osp_gateway.mitm.upstream import (
@@ -156,6 +157,7 @@ class SendingStream(HttpStream):
         self.context.server = self.flow.server_conn = connected
         self.upstream_open = True
         request = upstream_request(self.forward)
+        self.desk.credentials[self.flow] = credentials_in(request.headers.fields)
         self.desk.showing.sent(self.flow, request)
         yield SendHttp(RequestHeaders(self.stream_id, request, end_stream), self.context.server)
 

@@ -130,9 +130,10 @@ class Showing:
         if not self.details:
             return
         headers = [self._sent_header(name, value) for name, value in request.headers.fields[:MAX_HEADERS]]
+        target = request.data.path if self.redactor is None else self.redactor.target(request.data.path)
         _details(flow)["sent"] = {
             "method": request.method,
-            "target": _cut(request.data.path.decode("latin-1")),
+            "target": _cut(target.decode("latin-1")),
             "endpoint": f"{request.scheme}://{request.host}:{request.port}",
             "headers": [[name, _cut(value, MAX_TEXT // 8)] for name, value in headers],
         }

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from osp_gateway.backends.confined import ConfinedAnswer, ConfinedNames, mapped_headers
-from osp_gateway.backends.refusals import FIRST_STATUS, DecodedRefusal, QuoteMask, coding_of
+from osp_gateway.backends.refusals import (
+    FIRST_STATUS,
+    CredentialMask,
+    Credentials,
+    DecodedRefusal,
+    QuoteMask,
+    coding_of,
+    without_credentials,
+)
 from osp_gateway.backends.responses import OBJECT_OPERATIONS, DeleteResultCompleter, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
 from osp_gateway.gateway import Gateway
@@ -33,7 +41,7 @@ _OF_CODED_DOCUMENTS: Final = frozenset({b"content-encoding", b"content-md5"})
 """Headers that are no longer true of a document which was decoded."""
 
 Fields = tuple[tuple[bytes, bytes], ...]
-Rewriter = XmlNameRewriter | ConfinedAnswer | DeleteResultCompleter | DecodedRefusal | QuoteMask
+Rewriter = CredentialMask | XmlNameRewriter | ConfinedAnswer | DeleteResultCompleter | DecodedRefusal | QuoteMask
 
 
 def arrival_of(
@@ -163,7 +171,9 @@ class Preview:
         return [ready] if ready else []
 
 
-def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Tape | None = None) -> None:
+def adapt_response(
+    flow: http.HTTPFlow, forward: Forward, preview: int, tape: Tape | None = None, credentials: Credentials = ()
+) -> None:
     """Stream the backend's response, with its own names mapped to the client's.
 
     Args:
@@ -171,12 +181,13 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Ta
         forward: what was decided about its request.
         preview: so many octets of the body stay with the flow.
         tape: records what the client gets.
+        credentials: what the request was signed with.
     """
     response = flow.response
     assert response is not None
     fields = response.headers.fields
     dropped = _connection_headers(flow)
-    kept = tuple([field for field in fields if field[0].lower() not in dropped])
+    kept = without_credentials(tuple([field for field in fields if field[0].lower() not in dropped]), credentials)
     names = forward.names
     rewriters: list[Rewriter] = []
     refused = response.status_code >= FIRST_STATUS and _has_body(flow, response)
@@ -198,7 +209,8 @@ def adapt_response(flow: http.HTTPFlow, forward: Forward, preview: int, tape: Ta
     if first or rewriters:
         kept = _with_unknown_length(kept, flow)
     if refused:
-        first.append(QuoteMask(lambda: _told_of_refusal(forward)))
+        told = cache(partial(_told_of_refusal, forward))
+        first += [QuoteMask(told), CredentialMask(credentials, told)]
     rewriters = first + rewriters
     if kept != fields:
         # A response of the flow's own: the connection to the backend still needs the one that it read.

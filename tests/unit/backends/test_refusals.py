@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osp_gateway.backends.refusals import LONGEST_DECODED, QUOTED, DecodedRefusal, QuoteMask, coding_of
+from osp_gateway.backends.refusals import (
+    LONGEST_DECODED,
+    QUOTED,
+    CredentialMask,
+    DecodedRefusal,
+    QuoteMask,
+    coding_of,
+    credentials_in,
+    without_credentials,
+)
 
 DOCUMENT = (
     b"<?xml version='1.0'?>\n<Error><Code>SignatureDoesNotMatch</Code><Message>No.</Message>"
@@ -145,3 +154,70 @@ def test_nothing_stays_nothing():
 def test_as_long_as_may_be():
     document = DOCUMENT + b" " * (LONGEST_DECODED - len(DOCUMENT))
     assert decoded("gzip", gzip.compress(document), 50) == document
+
+
+# What the gateway has sent, in whatever words
+
+SIGNATURE = b"0123456789abcdef" * 4
+TOKEN = b"a-fake/session+token=&of-a-backend"
+SENT = (
+    (b"Host", b"store"),
+    (b"authorization", b"AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=" + SIGNATURE),
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        (SENT, (SIGNATURE,)),
+        ((*SENT, (b"X-Amz-Security-Token", TOKEN)), (SIGNATURE, TOKEN)),
+        (((b"Authorization", b"Bearer eyJhbGciOi.fake.token=="),), (b"eyJhbGciOi.fake.token==",)),
+        (((b"authorization", b"Bearer short"),), ()),
+        (((b"host", b"store"),), ()),
+    ],
+)
+def test_what_a_request_is_signed_with(fields, found):
+    assert credentials_in(fields) == found
+
+
+SPELLED = [
+    TOKEN,
+    b"a-fake\\/session+token=&of-a-backend",
+    b"a-fake/session+token=&amp;of-a-backend",
+    b"a-fake%2Fsession%2Btoken%3D%26of-a-backend",
+]
+
+
+@pytest.mark.parametrize("spelled", [*SPELLED, SIGNATURE])
+@given(sizes=st.lists(st.integers(1, 60), min_size=1))
+def test_a_credential_is_blotted_out_wherever_it_stands_and_however_it_comes(spelled, sizes):
+    told: list[None] = []
+    mask = CredentialMask((SIGNATURE, TOKEN), lambda: told.append(None))
+    document, out, at, sizes = b'{"got": "' + spelled + b'", "and": "more"}' + spelled, b"", 0, [*sizes]
+    while at < len(document):
+        size = sizes.pop(0) if len(sizes) > 1 else sizes[0]
+        out += mask.feed(document[at : at + size])
+        at += size
+    out += mask.finish()
+    assert out == document.replace(spelled, b"*" * len(spelled))
+    assert len(told) == 1
+
+
+def test_without_credentials_everything_goes_through_at_once():
+    mask = CredentialMask((), lambda: pytest.fail("told"))
+    assert mask.feed(b"document") == b"document"
+    assert mask.finish() == b""
+
+
+def test_headers_of_an_answer_do_not_tell_credentials():
+    fields = ((b"x-debug", b"got " + SENT[1][1]), (b"location", b"/?token=" + SPELLED[3]), (b"etag", b'"a"'))
+    masked_fields = without_credentials(fields, (SIGNATURE, TOKEN))
+    assert masked_fields[0][1].endswith(b"Signature=" + b"*" * 64)
+    assert masked_fields[1] == (b"location", b"/?token=" + b"*" * len(SPELLED[3]))
+    assert masked_fields[2] is fields[2] or masked_fields[2] == fields[2]
+
+
+def test_headers_that_tell_nothing_stay_the_very_same():
+    fields = ((b"etag", b'"a"'),)
+    assert without_credentials(fields, (SIGNATURE, TOKEN)) is fields
+    assert without_credentials(fields, ()) is fields
