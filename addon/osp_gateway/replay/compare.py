@@ -16,6 +16,8 @@ from osp_gateway.replay.xml import Element, key_of, parse
 
 MAX_SHOWN_CHARS: Final = 200
 _ABSENT: Final = "(absent)"
+_FOR_BROWSERS: Final = "access-control-"
+"""Some stores tell everybody, others only who comes from another origin, whom it concerns."""
 _SEE_OTHER: Final = 303
 _ITS_TIME: Final = frozenset({"last-modified"})
 """Must be there where it was, with any value."""
@@ -83,6 +85,8 @@ def error_code(answer: Answer) -> str:
 def _header_differences(exchange: Exchange, answer: Answer, names: Names, tolerance: Tolerance) -> Iterator[Difference]:
     recorded = exchange.answer
     meaningful = {name for name, _ in (*recorded.headers, *answer.headers) if tolerance.means(exchange.operation, name)}
+    if exchange.request.header("origin") is None:
+        meaningful = {name for name in meaningful if not name.startswith(_FOR_BROWSERS)}
     if recorded.is_xml and (exchange.operation not in OBJECT_OPERATIONS or recorded.status >= 300):
         meaningful.discard("content-type")  # application/xml, with or without a charset; text/xml
     for name in sorted(meaningful):

@@ -101,6 +101,14 @@ def test_a_time_of_change_must_be_there_and_may_be_another():
     assert places(one, answer()) == ["header last-modified"]
 
 
+def test_what_is_for_browsers_is_compared_where_the_request_was_one_s():
+    one, none = answer(headers={"access-control-allow-origin": "*"}), answer()
+    assert differences(one, none) == []
+    asked = request(headers=(("origin", "https://app.test"),))
+    (found,) = compare(exchange(asked=asked, answered=one), none, Names(), Tolerance())
+    assert found.where == "header access-control-allow-origin"
+
+
 def test_all_values_of_a_header_are_compared():
     def answered(*values: str) -> Answer:
         return Answer(200, tuple(("cache-control", value) for value in values), Payload.of(b""))
