@@ -19,6 +19,7 @@ import botocore.session
 from botocore import xform_name
 from mitmproxy import exceptions, http
 
+from osp_gateway.mitm.columns import visible
 from osp_gateway.mitm.showing import details_of
 from osp_gateway.mitm.view_chunked import read_framing
 from osp_gateway.mitm.wire import head_of
@@ -60,12 +61,14 @@ _LEFT_OUT: Final = frozenset(
 _SIGV2: Final = frozenset({"awsaccesskeyid", "expires", "signature"})
 _SCOPE: Final = re.compile(r"\n\d{8}/([A-Za-z0-9-]{1,64})/s3/aws4_request\n").search
 _IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_HOST: Final = re.compile(r"[A-Za-z0-9._~:\[\]-]+").fullmatch
 _PLAIN: Final = re.compile(r"[\x20-\x7e\n]*").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """What is to be sent. `body` is None where it was not kept; `left_out` are names of headers that are masked."""
+    """What is to be sent. `body` is None where it was not kept; `remarks` are on what could not be taken over."""
 
     method: str
     scheme: str
@@ -74,7 +77,7 @@ class Snippet:
     query: tuple[Pair, ...]
     headers: tuple[Header, ...]
     body: bytes | None = field(repr=False)
-    left_out: tuple[str, ...]
+    remarks: tuple[str, ...]
     region: str
     operation: str
     bucket: str
@@ -85,23 +88,26 @@ class Snippet:
         """Of a flow, be it saved.
 
         Raises:
-            CommandError: a browser's form, whose signature is in its body.
+            CommandError: a browser's form, whose signature is in its body, or what no program could send.
         """
         head, details = head_of(flow), details_of(flow)
+        host = head.get("host") or f"{flow.request.host}:{flow.request.port}"
+        if not _TOKEN(head.method) or not _HOST(host):
+            raise exceptions.CommandError("The request's method or host cannot be sent.")
         operation = str(details.get("operation", "-"))
         if operation == POST_OBJECT:
             raise exceptions.CommandError("A form of a browser's cannot be exported: its signature is in its fields.")
-        kept = [(name.lower(), value) for name, value in head.headers if name.lower() not in _LEFT_OUT]
+        headers, remarks = _taken_over(head)
         scope = _SCOPE(str((details.get("signature") or {}).get("string_to_sign", "")))
         return cls(
             method=head.method,
             scheme="https" if flow.client_conn.tls_established else "http",
-            host=head.get("host") or f"{flow.request.host}:{flow.request.port}",
+            host=host,
             path=quote(head.path.encode("latin-1"), safe=_IN_PATH),
             query=_plain_query(head),
-            headers=tuple(_without_coding(pair) for pair in kept if MARK not in pair[1] and _without_coding(pair)[1]),
+            headers=headers,
             body=_body(flow, head),
-            left_out=tuple(name for name, value in kept if MARK in value),
+            remarks=remarks,
             region=scope[1] if scope else DEFAULT_REGION,
             operation=operation,
             bucket=str(details.get("bucket", "")),
@@ -158,8 +164,8 @@ def _curl_body(body: bytes | None) -> tuple[str, str]:
 
 
 def _remarks(snippet: Snippet) -> Iterator[str]:
-    if snippet.left_out:
-        yield f"# left out, because masked: {', '.join(snippet.left_out)}"
+    """Comments. What a flow brings along must not end their lines: what came after would be run."""
+    yield from (f"# {visible(remark)}" for remark in snippet.remarks)
     if snippet.body is None:
         yield "# the body was not kept: put it into a file named BODY"
 
@@ -282,6 +288,28 @@ def _plain_query(head: RequestHead) -> tuple[Pair, ...]:
     old = any(name.lower() == "awsaccesskeyid" for name, _ in query)
     kept = [pair for pair in query if not (old and pair[0].lower() in _SIGV2)]
     return tuple(pair for pair in kept if MARK not in pair[1])
+
+
+def _taken_over(head: RequestHead) -> tuple[tuple[Header, ...], tuple[str, ...]]:
+    """The headers to be sent, and remarks on those that cannot be."""
+    kept: list[Header] = []
+    left_out: dict[str, list[str]] = {}
+    for name, value in ((name.lower(), value) for name, value in head.headers if name.lower() not in _LEFT_OUT):
+        why = _obstacle(name, value)
+        if why:
+            left_out.setdefault(why, []).append(name)
+        elif _without_coding((name, value))[1]:
+            kept.append(_without_coding((name, value)))
+    return tuple(kept), tuple(f"left out, because {why}: {', '.join(names)}" for why, names in left_out.items())
+
+
+def _obstacle(name: str, value: str) -> str:
+    """Why a header cannot be taken over: flows from files have whatever their makers wrote."""
+    if not _TOKEN(name):
+        return "no names of headers"
+    if MARK in value:
+        return "masked"
+    return "" if value.isprintable() else "not printable"
 
 
 def _without_coding(header: Header) -> Header:
