@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from botocore.exceptions import ClientError
@@ -124,6 +125,27 @@ def test_what_is_exported_of_other_operations_does_the_same(web, s3, prefix, pro
     s3.put_object(Bucket="demo", Key=prefix + "listed", Body=b"")
     done = run(program, web.command(program, web.flow("/demo")), tmp_path)
     assert b"<Deleted>" in done.stdout, done
+
+
+@pytest.mark.parametrize("program", ["osp.curl", "osp.python"])
+def test_a_key_that_was_sent_less_encoded_than_it_is_signed_is_got_again(web, s3, prefix, program, tmp_path) -> None:
+    target, port = f"/demo/{prefix}a!$&'(),;=:@b", web.gateway.ports[0]
+    s3.put_object(Bucket="demo", Key=target.removeprefix("/demo/"), Body=b"what is in it")
+    assert ask(port, signed(port, "GET", quote(target)).but(target=target).octets).status == 200
+    done = run(program, web.command(program, f"@{web.flows()[-1]['id']}"), tmp_path)
+    assert b"what is in it" in done.stdout, done
+
+
+@pytest.mark.parametrize("program", ["osp.curl", "osp.python"])
+def test_metadata_in_utf8_are_put_again_as_they_were(web, direct, prefix, program, tmp_path) -> None:
+    key, port = f"{prefix}text", web.gateway.ports[0]
+    raw = signed(port, "PUT", f"/demo/{key}", b"x", headers=(("x-amz-meta-a", "caf\xe9"),))
+    assert ask(port, raw.octets.replace(b"caf\xe9", "caf\xe9".encode())).status == 200
+    before = direct.head_object(Bucket="demo", Key=key)["Metadata"]
+    text = web.command(program, f"@{web.flows()[-1]['id']}")
+    direct.delete_object(Bucket="demo", Key=key)
+    done = run(program, text, tmp_path)
+    assert direct.head_object(Bucket="demo", Key=key)["Metadata"] == before, done
 
 
 @pytest.mark.parametrize("program", ["osp.curl", "osp.python"])

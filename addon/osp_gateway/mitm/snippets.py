@@ -10,10 +10,12 @@ import hashlib
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC
+from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import botocore.session
 from botocore import xform_name
@@ -58,17 +60,22 @@ _LEFT_OUT: Final = frozenset(
     }
 )
 """Headers that whoever sends the request makes anew."""
+_MASKED: Final = "masked"
 _SIGV2: Final = frozenset({"awsaccesskeyid", "expires", "signature"})
 _SCOPE: Final = re.compile(r"\n\d{8}/([A-Za-z0-9-]{1,64})/s3/aws4_request\n").search
-_IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _HOST: Final = re.compile(r"[A-Za-z0-9._~:\[\]-]+").fullmatch
+_INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,17}").fullmatch
+"""Integers that are written in one way only, and so are sent as they came."""
 _PLAIN: Final = re.compile(r"[\x20-\x7e\n]*").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """What is to be sent. `body` is None where it was not kept; `remarks` are on what could not be taken over."""
+    """What is to be sent. `body` is None where it was not kept; `remarks` are on what could not be taken over.
+
+    Path and query are encoded as AWS signs them, header values are text, and each header is there once.
+    """
 
     method: str
     scheme: str
@@ -97,14 +104,15 @@ class Snippet:
         operation = str(details.get("operation", "-"))
         if operation == POST_OBJECT:
             raise exceptions.CommandError("A form of a browser's cannot be exported: its signature is in its fields.")
-        headers, remarks = _taken_over(head)
-        scope = _SCOPE(str((details.get("signature") or {}).get("string_to_sign", "")))
+        query, headers, remarks = _taken_over(head)
+        signature = details.get("signature")
+        scope = _SCOPE(str(signature.get("string_to_sign", ""))) if isinstance(signature, dict) else None
         return cls(
             method=head.method,
             scheme="https" if flow.client_conn.tls_established else "http",
             host=host,
-            path=quote(head.path.encode("latin-1"), safe=_IN_PATH),
-            query=_plain_query(head),
+            path=_canonical_path(head),
+            query=query,
             headers=headers,
             body=_body(flow, head),
             remarks=remarks,
@@ -133,6 +141,7 @@ class Snippet:
 
 def as_curl(snippet: Snippet) -> str:
     """A command for a POSIX shell."""
+    snippet = _without_empty(snippet)
     lines = [f"curl --silent --show-error --globoff --path-as-is {_method(snippet.method)}"]
     lines.append('--user "${AWS_ACCESS_KEY_ID}:${AWS_SECRET_ACCESS_KEY}"')
     lines.append(f"--aws-sigv4 {shlex.quote(f'aws:amz:{snippet.region}:s3')}")
@@ -147,6 +156,16 @@ def as_curl(snippet: Snippet) -> str:
         lines.append(option)
     lines.append(shlex.quote(snippet.url))
     return "\n".join([*_remarks(snippet), before + " \\\n  ".join(lines)]) + "\n"
+
+
+def _without_empty(snippet: Snippet) -> Snippet:
+    """Without empty headers: they are written `name;`, and curl 7 signs that with its semicolon."""
+    empty = [name for name, value in snippet.headers if not value]
+    if not empty:
+        return snippet
+    remark = f"left out, because empty, which curl cannot sign: {', '.join(empty)}"
+    headers = tuple(pair for pair in snippet.headers if pair[1])
+    return replace(snippet, headers=headers, remarks=(*snippet.remarks, remark))
 
 
 def _method(method: str) -> str:
@@ -172,14 +191,22 @@ def _remarks(snippet: Snippet) -> Iterator[str]:
 
 def as_boto3(snippet: Snippet) -> str:
     """A program: a call of boto3's client where that makes the same request, else a request that is signed alone."""
-    arguments = _arguments(snippet)
-    lines = _signed_alone(snippet) if arguments is None else _call(snippet, arguments)
+    style, arguments = _addressing_style(snippet), _arguments(snippet)
+    lines = _signed_alone(snippet) if style is None or arguments is None else _call(snippet, style, arguments)
     return "\n".join([*_remarks(snippet), *lines]) + "\n"
 
 
-def _call(snippet: Snippet, arguments: Mapping[str, str]) -> Iterator[str]:
-    path_style = unquote(snippet.path).startswith(f"/{snippet.bucket}")
-    host = snippet.host if path_style else snippet.host.removeprefix(f"{snippet.bucket}.")
+def _addressing_style(snippet: Snippet) -> str | None:
+    """Where boto3 has to put the bucket's name to get to the same URL; None where it would not get there."""
+    key = encoding.encode(snippet.key.encode("utf-8", "replace"), "/")
+    if snippet.path == f"/{snippet.bucket}/{key}" or (not key and snippet.path == f"/{snippet.bucket}"):
+        return "path"
+    in_host = snippet.host.startswith(f"{snippet.bucket}.")
+    return "virtual" if in_host and snippet.path == f"/{key}" else None
+
+
+def _call(snippet: Snippet, style: str, arguments: Mapping[str, str]) -> Iterator[str]:
+    host = snippet.host if style == "path" else snippet.host.removeprefix(f"{snippet.bucket}.")
     yield "import base64"
     yield ""
     yield "import boto3"
@@ -189,7 +216,7 @@ def _call(snippet: Snippet, arguments: Mapping[str, str]) -> Iterator[str]:
     yield '    "s3",'
     yield f"    endpoint_url={f'{snippet.scheme}://{host}'!r},"
     yield f"    region_name={snippet.region!r},"
-    yield f"    config=Config(s3={{'addressing_style': {'path' if path_style else 'virtual'!r}}}),"
+    yield f"    config=Config(s3={{'addressing_style': {style!r}}}),"
     yield ")"
     yield f"answer = s3.{xform_name(snippet.operation)}("
     yield from (f"    {name}={value}," for name, value in arguments.items())
@@ -215,7 +242,10 @@ def _signed_alone(snippet: Snippet) -> Iterator[str]:
     yield ")"
     yield "credentials = boto3.Session().get_credentials().get_frozen_credentials()"
     yield f'S3SigV4Auth(credentials, "s3", {snippet.region!r}).add_auth(request)'
-    yield "answer = URLLib3Session().send(request.prepare())"
+    yield "prepared = request.prepare()"
+    for name in (name for name, value in snippet.headers if not value.isascii()):
+        yield f"prepared.headers[{name!r}] = prepared.headers[{name!r}].encode()"  # as text it would go out in latin-1
+    yield "answer = URLLib3Session().send(prepared)"
     yield "print(answer.status_code, answer.content)"
 
 
@@ -231,37 +261,56 @@ def _model() -> Any:
 
 
 def _arguments(snippet: Snippet) -> dict[str, str] | None:
-    """The operation's arguments, as Python; None where something has no argument, or is a document."""
+    """The operation's arguments, as Python; None where boto3 would send something else."""
     model = _model()
     if snippet.operation not in model.operation_names or (snippet.key and not snippet.bucket):
         return None
-    shape = model.operation_model(snippet.operation).input_shape
-    members = dict(shape.members) if shape is not None else {}
-    payload = shape.serialization.get("payload") if shape is not None else None
-    found: dict[str, str] = {}
-    left = {**dict(snippet.query), **dict(snippet.headers)}
+    operation = model.operation_model(snippet.operation)
+    left = _pieces(snippet)
+    if left is None:
+        return None
     left.pop("x-id", None)
+    shape = operation.input_shape
+    members = dict(shape.members) if shape is not None else {}
+    found = {"Bucket": snippet.bucket, "Key": snippet.key}
+    found = {name: repr(value) for name, value in found.items() if name in members and value}
     for name, member in members.items():
-        where, wire = member.serialization.get("location"), member.serialization.get("name", name)
-        if where == "uri":
-            value = {"Bucket": snippet.bucket, "Key": snippet.key}.get(name)
-            if value:
-                found[name] = repr(value)
-        elif where == "headers":
-            prefixed = [one for one in left if one.startswith(wire)]
-            if prefixed:
-                found[name] = repr({one.removeprefix(wire): left.pop(one) for one in prefixed})
-        elif where == "header" and wire.lower() in left:
-            found[name] = _argument(member, left.pop(wire.lower()))
-        elif where == "querystring" and wire in left:
-            found[name] = _argument(member, unquote(left.pop(wire)))
-    for fixed in _fixed_query(model.operation_model(snippet.operation)):
+        argument = _taken(member, member.serialization.get("name", name), left)
+        if argument is not None:
+            found[name] = argument
+    for fixed in _fixed_query(operation):
         left.pop(fixed, None)
+    payload = shape.serialization.get("payload") if shape is not None else None
     if snippet.sends_body and payload is not None and members[payload].type_name == "blob":
         found[payload] = _octets(snippet.body)
     elif snippet.body != b"":
         return None
     return None if left or any(name not in found for name in (shape.required_members if shape else ())) else found
+
+
+def _pieces(snippet: Snippet) -> dict[str, str] | None:
+    """Query and headers by name; None where there is something that boto3 cannot send as it is."""
+    query = {name: unquote(value) for name, value in snippet.query}
+    if len(query) != len(snippet.query) or not all(value.isascii() for _, value in snippet.headers):
+        return None
+    if any(encoding.encode(query[name].encode()) != value for name, value in snippet.query):
+        return None
+    return {**query, **dict(snippet.headers)}
+
+
+def _taken(member: Any, wire: str, left: dict[str, str]) -> str | None:
+    """A member's value, as Python, taken out of what is left; None where it has none, or one that has to stay there."""
+    where = member.serialization.get("location")
+    if where == "headers":
+        prefixed = [one for one in left if one.startswith(wire)]
+        return repr({one.removeprefix(wire): left.pop(one) for one in prefixed}) if prefixed else None
+    name = wire.lower() if where == "header" else wire
+    if where not in ("header", "querystring") or name not in left:
+        return None
+    argument = _argument(member, left[name])
+    if argument is not None:
+        del left[name]
+    return argument
 
 
 def _fixed_query(operation: Any) -> list[str]:
@@ -270,37 +319,67 @@ def _fixed_query(operation: Any) -> list[str]:
     return [piece.partition("=")[0] for piece in query.split("&") if piece]
 
 
-def _argument(member: Any, value: str) -> str:
-    if member.type_name in ("integer", "long") and value.isdecimal():
-        return value
+def _argument(member: Any, value: str) -> str | None:
+    """A value as Python; None where boto3 would refuse it, or write it otherwise."""
+    if member.type_name in ("integer", "long"):
+        return value if _INTEGER(value) else None
     if member.type_name == "boolean":
-        return "True" if value.lower() == "true" else "False"
+        return {"true": "True", "false": "False"}.get(value)
+    if member.type_name == "timestamp":
+        return repr(value) if _is_date(value) else None
     if member.type_name == "list":
         return repr([one.strip() for one in value.split(",")])
-    return repr(value)
+    return repr(value) if value or member.serialization.get("location") == "querystring" else None
 
 
-def _plain_query(head: RequestHead) -> tuple[Pair, ...]:
+def _is_date(value: str) -> bool:
+    """Whether a date is written as boto3 writes dates."""
+    try:
+        return format_datetime(parsedate_to_datetime(value).astimezone(UTC), usegmt=True) == value
+    except (ValueError, OverflowError):
+        return False
+
+
+def _canonical_path(head: RequestHead) -> str:
+    try:
+        path = encoding.canonical_path(head.path)
+    except ValueError:
+        path = ""
+    if not path.startswith("/"):
+        raise exceptions.CommandError("The request's path cannot be sent.")
+    return path
+
+
+def _without_signature(head: RequestHead) -> tuple[Pair, ...]:
     try:
         query = without_authentication(encoding.parse_query(head.query))
     except ValueError:
         raise exceptions.CommandError("The request's query cannot be read.") from None
     old = any(name.lower() == "awsaccesskeyid" for name, _ in query)
-    kept = [pair for pair in query if not (old and pair[0].lower() in _SIGV2)]
-    return tuple(pair for pair in kept if MARK not in pair[1])
+    return tuple(pair for pair in query if not (old and pair[0].lower() in _SIGV2))
 
 
-def _taken_over(head: RequestHead) -> tuple[tuple[Header, ...], tuple[str, ...]]:
-    """The headers to be sent, and remarks on those that cannot be."""
-    kept: list[Header] = []
+def _taken_over(head: RequestHead) -> tuple[tuple[Pair, ...], tuple[Header, ...], tuple[str, ...]]:
+    """The query and the headers to be sent, and remarks on what cannot be."""
+    headers: dict[str, str] = {}
     left_out: dict[str, list[str]] = {}
-    for name, value in ((name.lower(), value) for name, value in head.headers if name.lower() not in _LEFT_OUT):
+    for name, octets in ((name.lower(), value) for name, value in head.headers if name.lower() not in _LEFT_OUT):
+        value = octets.encode("latin-1").decode("utf-8", "replace").strip(" ")
         why = _obstacle(name, value)
         if why:
             left_out.setdefault(why, []).append(name)
-        elif _without_coding((name, value))[1]:
-            kept.append(_without_coding((name, value)))
-    return tuple(kept), tuple(f"left out, because {why}: {', '.join(names)}" for why, names in left_out.items())
+            continue
+        if name == "content-encoding":
+            value = _without_coding(value)
+            if not value:
+                continue
+        headers[name] = f"{headers[name]},{value}" if name in headers else value  # several are one, as they are signed
+    query = _without_signature(head)
+    masked = [f"?{name}=" for name, value in query if MARK in value]
+    if masked:
+        left_out.setdefault(_MASKED, []).extend(masked)
+    remarks = [f"left out, because {why}: {', '.join(names)}" for why, names in left_out.items()]
+    return tuple(pair for pair in query if MARK not in pair[1]), tuple(headers.items()), tuple(remarks)
 
 
 def _obstacle(name: str, value: str) -> str:
@@ -308,15 +387,15 @@ def _obstacle(name: str, value: str) -> str:
     if not _TOKEN(name):
         return "no names of headers"
     if MARK in value:
-        return "masked"
+        return _MASKED
+    if "\ufffd" in value:
+        return "no UTF-8"
     return "" if value.isprintable() else "not printable"
 
 
-def _without_coding(header: Header) -> Header:
-    name, value = header
-    if name != "content-encoding":
-        return header
-    return name, ",".join(one.strip() for one in value.split(",") if one.strip().lower() != "aws-chunked")
+def _without_coding(value: str) -> str:
+    """A `Content-Encoding` without the framing, which the program's body does not have."""
+    return ",".join(one.strip() for one in value.split(",") if one.strip().lower() != "aws-chunked")
 
 
 def _body(flow: http.HTTPFlow, head: RequestHead) -> bytes | None:
