@@ -49,16 +49,17 @@ def table(
     """Aligned columns below their titles.
 
     Args:
-        titles: one for each column.
+        titles: one for each column; long ones are cut, as each row is as wide as they are.
         rows: their cells.
         right: which columns are aligned on the right, as numbers are.
         whole: the title of a column of which nothing is cut, besides the last one.
     """
     last = len(titles) - 1
     kept = {last, *(n for n, title in enumerate(titles) if title == whole)}
-    cells = [[visible(cell) if n in kept else _cut(visible(cell), MAX_CELL) for n, cell in enumerate(r)] for r in rows]
-    widths = [max([len(title), *[len(row[n]) for row in cells]]) for n, title in enumerate(titles)]
-    for row in ([*titles], *cells):
+    cells = [[visible(cell) if n in kept else visible(cut(cell)) for n, cell in enumerate(row)] for row in rows]
+    shown = [visible(cut(title)) for title in titles]
+    widths = [max([len(title), *[len(row[n]) for row in cells]]) for n, title in enumerate(shown)]
+    for row in (shown, *cells):
         padded = [
             cell
             if n == last and not _is(right, n)
@@ -71,8 +72,8 @@ def table(
 
 
 def listed(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Names with their values, one a line."""
-    known = [(visible(name), visible(value)) for name, value in pairs]
+    """Names with their values, one a line; long names are cut, as each line is as wide as they are."""
+    known = [(visible(cut(name)), visible(value)) for name, value in pairs]
     width = max([len(name) for name, _ in known], default=0)
     for name, value in known:
         yield f"{name:{width}}  {value}".rstrip()
@@ -90,7 +91,8 @@ def _folded(text: str, width: int) -> list[str]:
     return lines if len(lines) <= MAX_LINES else [*lines[: MAX_LINES - 1], "..."]
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int = MAX_CELL) -> str:
+    """The beginning of a text, with dots where there was more."""
     return text if len(text) <= most else text[: most - 3] + "..."
 
 

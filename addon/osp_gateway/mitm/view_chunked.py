@@ -15,6 +15,8 @@ from osp_gateway.mitm.showing import details_of
 
 PRIORITY: Final = 3.0
 MAX_ROWS: Final = 1000
+MAX_CHUNKS: Final = 8 * MAX_ROWS
+"""So many are counted. Chunks of S3's clients have 8 KiB at least, and views are rendered while requests wait."""
 _LONGEST_LINE: Final = 1024
 _HEADER: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;chunk-signature=([0-9A-Za-z*-]{1,200}))?").fullmatch
 
@@ -57,10 +59,13 @@ class ChunkedView(Contentview):
 
 
 def read_framing(body: bytes) -> _Framing:
-    """The framing of a body, as far as it can be followed; linear in its length."""
+    """The framing of a body, as far as it can be followed, for `MAX_CHUNKS` at most."""
     framing = _Framing()
     position = 0
     while position < len(body):
+        if framing.count == MAX_CHUNKS:
+            framing.problem = f"{MAX_CHUNKS} chunks are counted, {len(body) - position} octets follow"
+            break
         end = body.find(b"\r\n", position, position + _LONGEST_LINE)
         match = _HEADER(body[position:end]) if end > 0 else None
         if match is None:

@@ -10,7 +10,7 @@ from typing import Final
 from mitmproxy import http
 from mitmproxy.contentviews import Contentview, Metadata
 
-from osp_gateway.mitm.columns import listed, visible
+from osp_gateway.mitm.columns import cut, listed, visible
 from osp_gateway.mitm.showing import details_of
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.s3.form import Fields
@@ -20,8 +20,12 @@ from osp_gateway.sigv4.policy import BUCKET, POLICY, Condition, Policy, expand
 PRIORITY: Final = 3.0
 MAX_FIELDS: Final = 200
 MAX_VALUE: Final = 2048
+MAX_SHOWN: Final = 256
+"""A value is shown once among the fields, and no longer than this below each condition that it does not meet."""
 MAX_POLICY: Final = 64 * 1024
 """In octets of base64: S3, and the gateway, take shorter ones only."""
+MAX_JUDGED: Final = 256 * 1024
+"""So many characters of values are held against conditions; forms that a store takes are far below."""
 _BOUNDARY: Final = re.compile(r"boundary=(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))", re.IGNORECASE).search
 _NAME: Final = re.compile(rb"[;\s]name=(?:\"([^\"\r\n]*)\"|([^\s;\"]+))", re.IGNORECASE).search
 _FILENAME: Final = re.compile(rb"[;\s]filename=(?:\"([^\"\r\n]*)\"|([^\s;\"]+))", re.IGNORECASE).search
@@ -113,15 +117,17 @@ def _conditions(policy: Policy, fields: Fields, parts: list[_Part], metadata: Me
         values.setdefault(BUCKET, bucket)
     size = next((len(part.value) if part.whole else None for part in parts if part.name.lower() == _FILE), 0)
     yield "met  condition"
+    judged = 0
     for one in policy.conditions[:MAX_FIELDS]:
-        met = _met(one, values, size)
+        judged += len(values.get(one.name, ""))
+        met = _met(one, values, size) if judged <= MAX_JUDGED else "?"
         yield visible(f"{met:3}  {one.shown}")
         if met != "yes":
-            yield visible(f"       the form has: {_value(one, values, size)}")
+            yield visible(f"       the form has: {cut(_value(one, values, size), MAX_SHOWN)}")
     covered = policy.covered | _NOT_CONDITIONED
     for name, _ in fields.pairs:
         if name.lower() not in covered and not name.lower().startswith("x-ignore-"):
-            yield visible(f"NO   no condition allows the field {name}")
+            yield visible(f"NO   no condition allows the field {cut(name)}")
 
 
 def _met(condition: Condition, values: dict[str, str], size: int | None) -> str:
@@ -147,7 +153,7 @@ def _fields(parts: list[_Part]) -> Fields:
 
 def _shown(part: _Part) -> str:
     if part.name.lower() == _FILE:
-        named = f"{part.filename!r}, " if part.filename is not None else ""
+        named = f"{cut(part.filename, MAX_SHOWN)!r}, " if part.filename is not None else ""
         return f"{named}{len(part.value)} octets{'' if part.whole else ' and more, which were not kept'}"
     if part.name.lower() == POLICY:
         return f"{len(part.value)} octets, decoded below"

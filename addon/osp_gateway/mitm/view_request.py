@@ -13,6 +13,8 @@ from osp_gateway.mitm.showing import EXPLANATION, FAULTS, details_of
 
 PRIORITY: Final = 2.0
 MAX_BODY_SHOWN: Final = 4096
+MAX_HEADERS: Final = 500
+"""More than a request may have; flows from files have what their makers wrote."""
 
 
 class S3RequestView(Contentview):
@@ -75,7 +77,7 @@ def _faults(found: Any) -> Iterator[str]:
 
 def _compared(flow: http.HTTPFlow, sent: Mapping[str, Any]) -> Iterator[Compared]:
     request = flow.request
-    listener = f"{'https' if flow.client_conn.tls_established else 'http'}://{_address(flow.client_conn.sockname)}"
+    listener = _listener("https" if flow.client_conn.tls_established else "http", flow.client_conn.sockname)
     target = request.data.path.decode("latin-1")
     yield _row("method", request.method, _text(sent, "method"))
     yield _row("target", target, _text(sent, "target"))
@@ -83,10 +85,18 @@ def _compared(flow: http.HTTPFlow, sent: Mapping[str, Any]) -> Iterator[Compared
     received, gone = _by_name(_fields(request)), _by_name(_pairs(sent.get("headers")))
     for name in [*received, *[name for name in gone if name not in received]]:
         yield _row(name, received.get(name), gone.get(name))
+    yield from _more(request)
 
 
-def _address(address: tuple[Any, ...]) -> str:
-    return ":".join(str(part) for part in address[:2])
+def _listener(scheme: str, address: tuple[Any, ...] | None) -> str:
+    """Where the request arrived, which a flow from elsewhere need not say."""
+    return f"{scheme}://{':'.join(str(part) for part in address[:2])}" if address else "not known"
+
+
+def _more(request: http.Request) -> Iterator[Compared]:
+    count = len(request.headers.fields)
+    if count > MAX_HEADERS:
+        yield (" ", "...", f"and {count - MAX_HEADERS} more", "")
 
 
 def _received(request: http.Request) -> Iterator[Compared]:
@@ -94,6 +104,7 @@ def _received(request: http.Request) -> Iterator[Compared]:
     yield (" ", "target", request.data.path.decode("latin-1"), "")
     for name, value in _fields(request):
         yield (" ", name, value, "")
+    yield from _more(request)
 
 
 def _row(label: str, received: str | None, sent: str | None) -> Compared:
@@ -102,13 +113,15 @@ def _row(label: str, received: str | None, sent: str | None) -> Compared:
 
 
 def _fields(request: http.Request) -> list[tuple[str, str]]:
-    return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.headers.fields]
+    fields = request.headers.fields[:MAX_HEADERS]
+    return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in fields]
 
 
 def _pairs(found: Any) -> list[tuple[str, str]]:
     if not isinstance(found, list):
         return []
-    return [(str(pair[0]), str(pair[1])) for pair in found if isinstance(pair, list) and len(pair) == 2]
+    pairs = found[:MAX_HEADERS]
+    return [(str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2]
 
 
 def _by_name(fields: list[tuple[str, str]]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from xml.parsers import expat
 from mitmproxy import http
 from mitmproxy.contentviews import Contentview, Metadata, SyntaxHighlight
 
-from osp_gateway.mitm.columns import indented, listed, table, visible
+from osp_gateway.mitm.columns import cut, indented, listed, table, visible
 from osp_gateway.mitm.showing import EXPLANATION, details_of
 
 PRIORITY: Final = 2.5
@@ -100,7 +100,7 @@ class _Reader:
         self._elements += 1
         if self._elements > MAX_ELEMENTS:
             raise _Enough
-        self._path.append(name.rpartition(":")[2])
+        self._path.append(cut(name.rpartition(":")[2]))
         if len(self._path) > MAX_DEPTH:
             raise ValueError(f"it is more than {MAX_DEPTH} elements deep")
         depth = len(self._path)
@@ -130,9 +130,9 @@ class _Reader:
     def _take(self, text: str) -> None:
         if self._record is None:
             if len(self.document.values) < MAX_ROWS:
-                self.document.values.append(("/".join(self._path[1:]), text))
+                self.document.values.append((cut("/".join(self._path[1:])), text))
         else:
-            self._note(self._record, "/".join(self._path[self._record_depth :]), text)
+            self._note(self._record, cut("/".join(self._path[self._record_depth :])), text)
 
     def _note(self, record: Record, name: str, text: str) -> None:
         """A value of a record, behind those of the same name."""
@@ -167,7 +167,7 @@ def read_document(data: bytes) -> Document:
     except _Enough:
         rest = len(data) - parser.CurrentByteIndex
         reader.document.problem = f"{MAX_ELEMENTS} elements are shown, {rest} octets follow"
-    except (expat.ExpatError, ValueError) as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:  # a LookupError for an encoding that nobody knows
         reader.document.problem = str(error)
     return reader.document
 

@@ -7,6 +7,7 @@ from typing import Final
 from mitmproxy import http
 from mitmproxy.contentviews import Contentview, Metadata
 
+from osp_gateway.mitm.columns import visible
 from osp_gateway.mitm.showing import EXPLANATION
 from osp_gateway.mitm.view_chunked import ChunkedView
 from osp_gateway.mitm.view_form import PolicyFormView
@@ -35,7 +36,7 @@ class ExplanationView(Contentview):
 
 def _explanation(metadata: Metadata) -> str | None:
     found = metadata.flow.metadata.get(EXPLANATION) if metadata.flow is not None else None
-    return found if isinstance(found, str) else None
+    return "\n".join([visible(line) for line in found.split("\n")]) if isinstance(found, str) else None
 
 
 VIEWS: Final[tuple[type[Contentview], ...]] = (

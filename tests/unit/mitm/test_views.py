@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from mitmproxy.io import FlowReader, FlowWriter
 from mitmproxy.test import tflow
 
 from osp_gateway.mitm.showing import DETAILS, EXPLANATION, Showing
-from osp_gateway.mitm.view_chunked import ChunkedView
+from osp_gateway.mitm.view_chunked import MAX_CHUNKS, ChunkedView, read_framing
 from osp_gateway.mitm.view_form import PolicyFormView
-from osp_gateway.mitm.view_request import S3RequestView
-from osp_gateway.mitm.view_xml import S3XmlView
-from osp_gateway.mitm.views import VIEWS
+from osp_gateway.mitm.view_request import MAX_HEADERS, S3RequestView
+from osp_gateway.mitm.view_xml import S3XmlView, read_document
+from osp_gateway.mitm.views import VIEWS, ExplanationView
 from osp_gateway.mitm.wire import annotate, head_of
 from osp_gateway.outcomes import Verdict
 from osp_gateway.redaction import Redactor
@@ -326,6 +327,104 @@ def test_filters_of_the_readme_find_what_it_says(written: str, changes: dict[str
     flow.response.status_code = 403 if not changes.get("allowed", True) else 200
     assert bool(flowfilter.match(flowfilter.parse(written), flow)) is found
     assert written.partition('"')[0] in (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+
+
+# What was made to be too much is shown in part
+
+
+def xml(body: bytes) -> str:
+    return shown(S3XmlView, flow_with(), body, answer=True)
+
+
+def nested(name: bytes, inner: bytes) -> bytes:
+    """An element at the end of a long path of names."""
+    names = [name + str(number).encode() for number in range(28)]
+    return b"".join(b"<%s>" % one for one in names) + inner + b"".join(b"</%s>" % one for one in reversed(names))
+
+
+def test_a_table_is_not_as_wide_as_the_names_in_a_document() -> None:
+    columns = b"".join(b"<x%d/>" % number for number in range(24))
+    text = xml(b"<a><r>" + nested(b"N" * 16_000, columns) + b"</r>" + b"<r><b/></r>" * 1000 + b"</a>")
+    assert "r (1000)" in text
+    assert max(map(len, text.splitlines())) < 24 * 100
+    assert len(text) < 100_000
+
+
+@pytest.mark.parametrize("inside", [b"%s", b"<r>%s</r>"], ids=["values", "records"])
+def test_what_is_kept_of_a_document_is_not_as_long_as_its_names(inside: bytes) -> None:
+    values = b"".join(b"<x%d>v</x%d>" % (number, number) for number in range(900))
+    document = read_document(b"<a>" + inside % nested(b"N" * 7000, values) + b"</a>")
+    names = [name for name, _ in document.values] + [name for rows in document.records.values() for name in rows[0]]
+    assert names
+    assert max(map(len, names)) <= 80
+
+
+def test_the_lines_of_a_list_are_not_as_long_as_its_longest_name() -> None:
+    text = xml(b"<a><" + b"N" * 500_000 + b"/>" + b"<b>x</b>" * 900 + b"</a>")
+    assert text.count("  x\n") == 900
+    assert len(text) < 100_000
+
+
+@pytest.mark.parametrize("encoding", [b"foo", b"mbcs", b"zlib", b"undefined", b"punycode"])
+def test_an_encoding_that_nobody_reads_is_told(encoding: bytes) -> None:
+    text = xml(b'<?xml version="1.0" encoding="' + encoding + b'"?><a/>')
+    assert "The rest is not shown: " in text
+    everything(flow_with(), b'<?xml version="1.0" encoding="' + encoding + b'"?><a/>')
+
+
+def with_conditions(conditions: list[Any], **fields: str) -> str:
+    written = {"expiration": "2999-01-01T00:00:00Z", "conditions": conditions}
+    policy = base64.b64encode(json.dumps(written).encode()).decode()
+    flow = flow_with((SIGNED[0], FORM_TYPE), b"POST", b"/demo", operation="PostObject")
+    return shown(PolicyFormView, flow, form(policy=policy, **fields))
+
+
+def test_a_long_value_is_shown_once_and_its_beginning_below_each_condition() -> None:
+    text = with_conditions([["eq", "$x", str(number)] for number in range(200)], x="v" * 1000)
+    assert sum(line.startswith("NO   [") for line in text.splitlines()) == 200
+    assert text.count("v" * 1000) == 1
+    assert text.count("the form has: v") == 200
+    assert len(text) < 100_000
+
+
+def test_values_are_held_against_conditions_only_as_far_as_a_form_may_be_long() -> None:
+    text = with_conditions([["starts-with", "$content-type", ""]] * 50, **{"content-type": "," * 20_000})
+    marks = [line[:3].strip() for line in text.splitlines() if line.endswith('"$content-type", ""]')]
+    assert marks == ["yes"] * 13 + ["?"] * 37
+    assert len(text) < 30_000
+
+
+def test_so_many_chunks_are_looked_at_and_the_rest_is_said_to_be_there() -> None:
+    framing = read_framing(b"1\r\nx\r\n" * (MAX_CHUNKS + 5) + b"0\r\n\r\n")
+    assert framing.count == MAX_CHUNKS
+    assert framing.problem == f"{MAX_CHUNKS} chunks are counted, 35 octets follow"
+
+
+@pytest.mark.parametrize("forwarded", [True, False])
+def test_no_more_headers_are_shown_than_a_request_may_have(forwarded: bool) -> None:
+    flow = flow_with()
+    flow.request.data.headers = http.Headers([(b"h%d" % number, b"v") for number in range(20_000)])
+    if forwarded:
+        flow.metadata[DETAILS]["sent"] = {"headers": [[f"g{number}", "v"] for number in range(20_000)]}
+    text = shown(S3RequestView, flow)
+    assert "and 19500 more" in text
+    assert len(text.splitlines()) < 2 * MAX_HEADERS + 100
+
+
+# What is not to be seen is not shown
+
+
+def test_a_flow_that_does_not_say_where_it_arrived_is_shown() -> None:
+    flow = sent(flow_with(), (b"Host", b"store.example.test"))
+    flow.client_conn.sockname = None  # type: ignore[assignment] # as HAR files leave it
+    assert re.search(r"^! endpoint +not known +\| ", shown(S3RequestView, flow), re.MULTILINE)
+
+
+def test_an_explanation_from_a_file_is_text_and_nothing_else() -> None:
+    flow = flow_with(allowed=False)
+    flow.metadata[EXPLANATION] = "cause:\x1b[2J one\n  \u202etwo\x9b\u2028three\n"
+    first, second, *_ = shown(ExplanationView, flow, answer=True).split("\n")
+    assert (first, second) == ("cause:\ufffd[2J one", "  \ufffdtwo\ufffd\ufffdthree")
 
 
 # Nothing makes them raise
