@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from osp_gateway.outcomes import Arrival, Verdict
+from osp_gateway.outcomes import NOT_ASKED, Arrival, Verdict
 from osp_gateway.sigv4.explain import Explanation
 
 
@@ -24,6 +24,7 @@ class Case:
     cached: bool = False
     upstream: str = "-"
     explanation: Explanation | None = None
+    authorizer: str = NOT_ASKED
 
     def verdict(self, allowed: bool, reason: str) -> Verdict:
         """The case closed."""
@@ -40,4 +41,5 @@ class Case:
             micros=(time.perf_counter_ns() - self.started) // 1000,
             explanation=self.explanation,
             tls_subject=self.arrival.tls_subject,
+            authorizer=self.authorizer,
         )

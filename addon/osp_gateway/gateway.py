@@ -62,6 +62,9 @@ from osp_gateway.hooks import Hooks, refuse_for_forms
 from osp_gateway.identifying import Identified, Identifier
 from osp_gateway.keychain import grants_of, make_bearers, make_keystore
 from osp_gateway.outcomes import (
+    ALLOWED,
+    ASKED,
+    DENIED,
     Arrival,
     Batch,
     Forward,
@@ -454,10 +457,13 @@ class Gateway:
     # 4 authorize
 
     async def _authorize(self, case: Case, request: AccessRequest) -> Decision:
+        case.authorizer = ASKED
         decision = await self._authorizer(request)
         if not decision.allowed and self._grants is not None:
             decision = self._overruled(case, request, decision)
         case.cached, case.reason = decision.cached, decision.reason
+        if (request.operation, request.bucket, request.key) == (case.operation, case.bucket, case.key):
+            case.authorizer = ALLOWED if decision.allowed else DENIED
         if not decision.allowed:
             raise S3Error.access_denied(reason=decision.reason)
         return decision
@@ -494,6 +500,7 @@ class Gateway:
         allowed = []
         for name in self._routes.names:
             request = about_listing(case.arrival, identified.identity, name, self._routes.find(name).ttl)
+            case.authorizer = ASKED
             decision = await self._authorizer(request)
             if decision.allowed:
                 allowed.append(name)

@@ -24,6 +24,11 @@ from osp_gateway.sigv4.payload import BodyCodec
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 IDEMPOTENT: Final = SAFE | {"PUT", "DELETE"}
 CONDITIONS: Final = frozenset({"if-match", "if-none-match"})
+NOT_ASKED: Final = "not asked"
+ASKED: Final = "asked"
+"""About other things than the request itself, such as a copy's source, or without an answer."""
+ALLOWED: Final = "allowed"
+DENIED: Final = "denied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class Verdict:
     """What was decided, for people: no secrets in it.
 
     `micros` is the time that the gateway itself took, in microseconds. `explanation` tells at length why a signature
-    was refused, where that was found out. `tls_subject` is that of the `Arrival`.
+    was refused, where that was found out. `tls_subject` is that of the `Arrival`. `authorizer` tells whether one was
+    asked about this request, and what it said: a request that it allowed may be refused for something else.
     """
 
     request_id: str
@@ -64,6 +70,7 @@ class Verdict:
     micros: int
     explanation: Explanation | None = field(default=None, repr=False)
     tls_subject: str | None = None
+    authorizer: str = NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True)

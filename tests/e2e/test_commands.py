@@ -224,6 +224,14 @@ def test_what_no_authorizer_has_denied_gets_no_exception(web, s3, prefix) -> Non
         web.command("osp.allow.once", f"@{web.flows()[-1]['id']}")
 
 
+def test_what_was_refused_for_its_body_gets_no_exception(web, prefix) -> None:
+    port = web.gateway.ports[0]
+    headers = (("Content-MD5", "AAAAAAAAAAAAAAAAAAAAAA=="),)
+    assert ask(port, signed(port, "PUT", f"/demo/{prefix}x", b"body", headers=headers).octets).code == "BadDigest"
+    with pytest.raises(CommandFailed, match="not denied by an authorizer, but: The Content-MD5"):
+        web.command("osp.allow.once", f"@{web.flows()[-1]['id']}")
+
+
 def test_osp_serve_makes_no_exceptions() -> None:
     source = (REPO / "addon" / "osp_gateway" / "mitm" / "serve.py").read_text(encoding="utf-8")
     assert "commands" not in source

@@ -9,12 +9,14 @@ import pytest
 from osp_gateway.access.authorizer import AccessRequest, Constraints, Decision
 from osp_gateway.access.compose import all_of
 from osp_gateway.config import ConfigError, ProxyServerConfig
+from osp_gateway.outcomes import ALLOWED, ASKED, DENIED, NOT_ASKED
 from osp_gateway.sigv4.keys import KeyPair
 from support.heads import BACKEND, CLIENT, STORE, Bench, Validator, assert_botocore_agrees, signed_head
 
 SPARE = KeyPair("spare-fake-key", "spare-fake-secret")
 NAMED = {"spare": {"access_key": SPARE.access_key, "secret_key": SPARE.secret_key}}
 CHUNKED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+COPY = (("x-amz-copy-source", "/demo/from"),)
 
 
 def says(decision: Any) -> Any:
@@ -54,6 +56,28 @@ async def test_it_sees_what_a_copy_reads() -> None:
 @pytest.mark.parametrize("decision", [False, None, 1, Decision(False, "no"), ValueError("x"), "yes"], ids=str)
 async def test_anything_but_a_clear_yes_refuses(decision: Any) -> None:
     assert (await bench(decision).refusal()).error.code == "AccessDenied"
+
+
+async def test_a_verdict_tells_whether_an_authorizer_was_asked_and_what_it_said() -> None:
+    put, copy = signed_head("PUT", headers=(("content-length", "2"),)), signed_head("PUT", headers=COPY)
+    wrong = signed_head(pair=KeyPair(CLIENT.access_key, "wrong-fake-secret"))
+    at_most_one = Decision(True, "f", constraints=Constraints(max_octets=1))
+    found = {
+        "wrong signature": await bench(True).admit(wrong),
+        "allowed": await bench(True).admit(put),
+        "denied": await bench(False).admit(put),
+        "too long for what was allowed": await bench(at_most_one).refusal(put),
+        "denied for its source": await bench(lambda request: request.operation != "GetObject").refusal(copy),
+        "listing": await bench(False).admit(signed_head("GET", "/")),
+    }
+    assert {name: outcome.verdict.authorizer for name, outcome in found.items()} == {
+        "wrong signature": NOT_ASKED,
+        "allowed": ALLOWED,
+        "denied": DENIED,
+        "too long for what was allowed": ALLOWED,
+        "denied for its source": ASKED,
+        "listing": ASKED,
+    }
 
 
 @pytest.mark.parametrize(("one", "other"), [(True, False), (False, True), (False, False)])

@@ -16,6 +16,7 @@ from osp_gateway.mitm.columns import listed
 from osp_gateway.mitm.describe import described
 from osp_gateway.mitm.showing import EXPLANATION, FAULTS, details_of
 from osp_gateway.mitm.snippets import Snippet, as_boto3, as_curl
+from osp_gateway.outcomes import DENIED
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import locate
 from osp_gateway.s3.errors import S3Error
@@ -53,7 +54,7 @@ class CommandsAddon:
             raise exceptions.CommandError("osp.allow.once: this request was not refused.")
         if flow.metadata.get(FAULTS):
             raise exceptions.CommandError("osp.allow.once: this request was broken on purpose; see osp.faults.show.")
-        if wanted.operation in ("", "-") or self._addon.grants is None:
+        if details.get("authorizer") != DENIED or self._addon.grants is None:
             raise exceptions.CommandError(
                 f"osp.allow.once: this request was not denied by an authorizer, but: {details.get('reason', '-')}"
             )

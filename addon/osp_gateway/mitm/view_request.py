@@ -10,6 +10,7 @@ from mitmproxy.contentviews import Contentview, Metadata
 
 from osp_gateway.mitm.columns import Compared, indented, side_by_side, visible
 from osp_gateway.mitm.showing import EXPLANATION, FAULTS, details_of
+from osp_gateway.outcomes import NOT_ASKED
 
 PRIORITY: Final = 2.0
 MAX_BODY_SHOWN: Final = 4096
@@ -63,9 +64,15 @@ def _verdict(details: Mapping[str, Any]) -> Iterator[str]:
     allowed = details.get("allowed") is True
     yield visible(f"who      {_text(details, 'who', '-')}")
     yield visible(f"verdict  {'allowed' if allowed else 'REFUSED'}: {_text(details, 'reason', '-')}")
-    yield f"cache    {'the verdict was remembered' if details.get('cached') is True else 'the authorizer was asked'}"
+    yield f"cache    {_asked(details)}"
     yield visible(f"store    {_text(details, 'upstream', '-')}")
     yield visible(f"id       {_text(details, 'request_id', '-')}, {_text(details, 'micros', '?')} us in the gateway")
+
+
+def _asked(details: Mapping[str, Any]) -> str:
+    if details.get("cached") is True:
+        return "the verdict was remembered"
+    return "no authorizer was asked" if details.get("authorizer") == NOT_ASKED else "the authorizer was asked"
 
 
 def _faults(found: Any) -> Iterator[str]:

@@ -24,11 +24,21 @@ from osp_gateway.mitm.view_request import MAX_HEADERS, S3RequestView
 from osp_gateway.mitm.view_xml import S3XmlView, read_document
 from osp_gateway.mitm.views import VIEWS, ExplanationView
 from osp_gateway.mitm.wire import annotate, head_of
-from osp_gateway.outcomes import Verdict
+from osp_gateway.outcomes import ALLOWED, DENIED, NOT_ASKED, Verdict
 from osp_gateway.redaction import Redactor
 
 VERDICT = Verdict(
-    "ID", "client-fake-key", "GetObject", "demo", "a/key", True, "allowed by f", False, "store.example.test (demo)", 42
+    "ID",
+    "client-fake-key",
+    "GetObject",
+    "demo",
+    "a/key",
+    True,
+    "allowed by f",
+    False,
+    "store.example.test (demo)",
+    42,
+    authorizer=ALLOWED,
 )
 FUZZ_CORPUS = sorted(path for path in (Path(__file__).parents[2] / "fuzz" / "corpus").rglob("*") if path.is_file())
 SIGNED = (
@@ -117,6 +127,8 @@ def test_what_the_client_signed_is_shown_as_the_gateway_reads_it() -> None:
     ("changes", "words"),
     [
         ({}, ["verdict  allowed: allowed by f", "the authorizer was asked", "client-fake-key", "store.example.test"]),
+        ({"authorizer": DENIED, "allowed": False}, ["the authorizer was asked"]),
+        ({"authorizer": NOT_ASKED, "allowed": False}, ["no authorizer was asked"]),
         ({"cached": True}, ["the verdict was remembered"]),
         ({"allowed": False, "reason": "denied by f"}, ["REFUSED: denied by f", "Nothing was sent to the store"]),
     ],
