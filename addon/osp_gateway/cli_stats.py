@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +22,8 @@ from osp_gateway.observe.table import render
 PAGE: Final = "/-/metrics"
 TIMEOUT_SECONDS: Final = 5.0
 MAX_OCTETS: Final = 64 * 1024 * 1024
+_NAME: Final = re.compile(r"[^\s/?#@:\[\]\\]+").fullmatch
+_PORT: Final = re.compile(r"[0-9]{1,5}").fullmatch
 _CLEAR: Final = "\x1b[H\x1b[2J\x1b[3J"
 
 _EXAMPLES: Final = """\
@@ -30,12 +34,12 @@ Examples:
   osp stats my_server.py --watch 2       again every two seconds, with rates
   osp stats my_server.py --json | jq .   for programs
 
-Exit status: 0 shown, 1 nothing answers there, 2 wrong usage.
+Exit status: 0 shown, 1 nothing answers there or FILE is no good, 2 wrong usage.
 """
 
 
 @click.command(name="stats", epilog=_EXAMPLES)
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--admin", metavar="HOST:PORT", help="The gateway's admin address.")
 @click.option("--watch", metavar="SECONDS", type=click.FloatRange(min=0.1), help="Draw it anew every so often.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document, with --watch one a line.")
@@ -60,10 +64,22 @@ def stats_command(file: Path | None, admin: str | None, watch: float | None, as_
 
 def _address(written: str) -> tuple[str, int]:
     host, colon, port = written.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not colon or not _is_host(host) or not _PORT(port) or not 0 < int(port) < 65536:
         raise click.UsageError(f"--admin: {written!r}, expected HOST:PORT.")
     return host, int(port)
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is a name or an address, rather than the half of one."""
+    if ":" not in host:
+        return bool(_NAME(host))
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _address_in(file: Path | None) -> tuple[str, int]:
@@ -122,6 +138,8 @@ def _ask(host: str, port: int) -> Readout:
 def _cause(error: BaseException) -> str:
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return str(error).rpartition("] ")[2] or "no connection"
+    if isinstance(error, urllib3.exceptions.LocationParseError):
+        return "that is no address"
     return "no answer in time" if isinstance(error, urllib3.exceptions.TimeoutError) else type(error).__name__
 
 

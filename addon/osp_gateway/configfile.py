@@ -19,6 +19,8 @@ from osp_gateway.config import ConfigError, ProxyServerConfig
 
 _from_env_file: Final[dict[str, str]] = {}
 """What the last `.env` file added to the environment."""
+_INTEGERS: Final = 1 << 63
+"""TOML's integers have 64 bits. Far larger ones could not even be told in a message."""
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LIKE_A_SECRET: Final = re.compile(r"(?=.*[0-9]).{16,}|.{32,}").fullmatch
 """Names that may be a key which stands there without quotes."""
@@ -106,11 +108,13 @@ def _run(path: Path, name: str) -> dict[str, Any]:
         raise
     except SystemExit as error:
         raise ConfigError([f"the file ended with SystemExit({error.code!r})"]) from None
-    except Exception as error:  # noqa: BLE001 - the operator's code may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the operator's code may raise anything
         raise ConfigError([_describe(error, path)]) from None
 
 
-def _describe(error: Exception, path: Path) -> str:
+def _describe(error: BaseException, path: Path) -> str:
     """The error's type and place; its text only where it cannot hold a value that might be a secret.
 
     Python's own words on syntax, imports and names tell of code, but for a name that is a secret without its quotes.
@@ -145,8 +149,15 @@ def _beside(path: Path) -> Iterator[None]:
 
 def _load_toml(path: Path) -> ProxyServerConfig:
     try:
+        return _from_toml(path)
+    except RecursionError:
+        raise ConfigError(["not valid TOML: it is nested too deeply"]) from None
+
+
+def _from_toml(path: Path) -> ProxyServerConfig:
+    try:
         written = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # besides TOML's and UTF-8's own, for an integer of thousands of digits
         raise ConfigError([f"not valid TOML: {error}"]) from None
     problems: list[str] = []
     values: dict[str, Any] = {name: _expand(value, name, problems) for name, value in written.items()}
@@ -172,6 +183,8 @@ def _expand(value: Any, place: str, problems: list[str]) -> Any:
         return {name: _expand(inner, f"{place}.{name}", problems) for name, inner in value.items()}
     if isinstance(value, list):
         return [_expand(inner, f"{place}[{number}]", problems) for number, inner in enumerate(value)]
+    if isinstance(value, int) and not -_INTEGERS <= value < _INTEGERS:
+        problems.append(f"{place}: the integer is too large for TOML")
     if not isinstance(value, str):
         return value
 

@@ -141,7 +141,12 @@ def test_something_else_answers(answer, told):
         ("--admin", "localhost:http"),
         ("--admin", ":1"),
         ("--admin", "h:70000"),
-        ("f", "--admin", "h:1"),
+        ("--admin", "[::1"),
+        ("--admin", "[::1:9180"),
+        ("--admin", "h/x:1"),
+        ("--admin", f"h:{'1' * 5000}"),
+        ("no-such-file.py",),
+        (__file__, "--admin", "h:1"),
     ],
 )
 def test_wrong_usage(arguments):

@@ -161,6 +161,16 @@ def test_mistakes_in_the_configuration_are_told_as_they_are(write: Write) -> Non
     assert the_problem(write("config = make(threads=0)")).startswith("threads: ")
 
 
+def test_whatever_a_file_raises_is_told(write: Write) -> None:
+    text = "class Ours(BaseException):\n    pass\ndef f():\n    raise Ours('words')"
+    assert the_problem(write(f"{text}\nf()", prelude="")) == "line 4: Ours: words"
+
+
+def test_who_interrupts_the_reading_of_a_file_ends_it(write: Write) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        configfile.load(write("raise KeyboardInterrupt"))
+
+
 UNQUOTED = "NameError: a name that is not defined; it looks like a secret without its quotes"
 
 
@@ -255,6 +265,12 @@ def test_a_variable_that_is_not_set_is_named_with_its_place(write: Write, unset:
     [
         ("x = ", "not valid TOML: "),
         ("[cos_map\n", "not valid TOML: "),
+        pytest.param("x = " + "[" * 10_000, "not valid TOML: it is nested too deeply", id="arrays in arrays"),
+        pytest.param("a." * 10_000 + "b = 1", "not valid TOML: it is nested too deeply", id="tables in tables"),
+        pytest.param(f"http_port = {'9' * 10_000}", "not valid TOML: ", id="an integer of many digits"),
+        pytest.param(
+            f"http_port = 0x{'f' * 10_000}\n[cos_map]\n", "http_port: the integer is too large", id="the same in hex"
+        ),
         ("", "cos_map: missing, expected a table of buckets"),
         ("zzz = 1\n[cos_map]\n", "zzz: unknown field; known are "),
         ("validator = 'x'\n[cos_map]\n", "validator: unknown field; known are "),
