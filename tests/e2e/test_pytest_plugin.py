@@ -140,6 +140,69 @@ def test_program(s3, s3_gateway):
     suite.run().assert_outcomes(passed=1)
 
 
+ELSEWHERE = """
+import os, socket, subprocess, sys, threading
+
+PYTHON = "import boto3; boto3.client('s3').put_object(Bucket='bucket', Key='a', Body=b'x')"
+PROGRAMS = {
+    "boto3": [sys.executable, "-c", PYTHON],
+    "aws": [os.path.join(os.path.dirname(sys.executable), "aws"), "s3api", "put-object", "--bucket=bucket", "--key=a"],
+}
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path):
+    "Everything in the environment leads to another store, which notes who comes."
+    config = tmp_path / "config"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        config.write_text(
+            f"[default]\\nendpoint_url={url}\\nignore_configured_endpoint_urls=true\\n"
+            f"[profile real]\\nendpoint_url={url}\\n"
+        )
+        for name in ("AWS_ENDPOINT_URL_S3", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, url)
+        monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "real-fake-token")
+        monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        monkeypatch.setenv("AWS_PROFILE", "real")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        came = []
+
+        def accept():
+            try:
+                while True:
+                    connection, _ = listener.accept()
+                    came.append(connection.recv(100))
+                    connection.close()
+            except OSError:
+                pass
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield came
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(elsewhere, s3_gateway, program):
+    ran = subprocess.run(PROGRAMS[program], env={**os.environ, **s3_gateway.env}, capture_output=True, text=True)
+    assert elsewhere == []
+    assert ran.returncode == 0, ran.stderr
+    (seen,) = s3_gateway.requests()
+    assert (seen.operation, seen.key, seen.status) == ("PutObject", "a", 200)
+
+def test_in_this_process(elsewhere, s3_gateway, monkeypatch):
+    monkeypatch.delenv("AWS_PROFILE")
+    s3 = boto3.client("s3", **s3_gateway.client_kwargs())
+    s3.put_object(Bucket="bucket", Key="a", Body=b"x")
+    assert elsewhere == []
+"""
+
+
+def test_and_it_leads_them_nowhere_else_whatever_it_said_before(suite):
+    suite.write(ELSEWHERE)
+    suite.run().assert_outcomes(passed=3)
+
+
 @pytest.mark.parametrize("way", ["ini", "fixture"])
 def test_a_configuration_of_ones_own(suite, store, way):
     (suite.folder / "server.py").write_text(config_for(store))

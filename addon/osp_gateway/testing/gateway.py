@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from osp_gateway.testing.environment import variables
 from osp_gateway.testing.process import GatewayProcess, TestingError
 from osp_gateway.testing.recordings import Plan, keep, named_file
 from osp_gateway.testing.store import DefaultStore
@@ -149,14 +150,13 @@ class S3Gateway:
 
     @property
     def env(self) -> dict[str, str]:
-        """Variables of the environment that SDKs and the aws CLI look at."""
-        return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": self.access_key,
-            "AWS_SECRET_ACCESS_KEY": self.secret_key,
-            "AWS_REGION": self.region,
-            "AWS_DEFAULT_REGION": self.region,
-        }
+        """Variables of the environment that SDKs and the aws CLI look at, to be laid over those that are there.
+
+        None of those can lead a program elsewhere then, nor give it real keys.
+        """
+        return variables(
+            self.url, self.access_key, self.secret_key, self.region, folder=self.session.folder, around=os.environ
+        )
 
     def requests(self) -> list[Seen]:
         """The requests of this test, in the order in which they were answered."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
 
+from osp_gateway.testing.environment import without_proxy
 from osp_gateway.testing.gateway import S3Faults, S3Gateway, S3Recording, Session
 from osp_gateway.testing.process import TestingError
 from osp_gateway.testing.recordings import DEFAULT_MODE, MODES, Plan, default_file
@@ -79,13 +81,16 @@ def _s3_session(
 
 
 @pytest.fixture
-def s3_gateway(request: pytest.FixtureRequest, _s3_session: Session) -> S3Gateway:
+def s3_gateway(request: pytest.FixtureRequest, _s3_session: Session) -> Iterator[S3Gateway]:
     """A gateway on loopback, with an empty bucket behind it unless `s3_gateway_config` says otherwise."""
     node = cast("pytest.Item", request.node)
     node.stash[_SESSION] = _s3_session
     node.stash[_LOG_BEGINS] = _s3_session.process.size()
     _s3_session.begin()
-    return S3Gateway(_s3_session)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in without_proxy(os.environ).items():
+            environment.setenv(name, value)  # clients in this process would ask a proxy for the gateway, too
+        yield S3Gateway(_s3_session)
 
 
 @pytest.fixture
