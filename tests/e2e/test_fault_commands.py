@@ -69,6 +69,29 @@ def test_commas_make_lists_unless_they_are_quoted(web) -> None:
     assert shown == "type=error keys=a,b code=AccessDenied message=not now, later"
 
 
+def test_names_that_look_like_numbers_or_dates_are_names(web) -> None:
+    shown = web.command("osp.faults.add", "type=error", "code=AccessDenied", "buckets=2026", "keys=2026-01-01,b")
+    assert shown == "type=error buckets=2026 keys=2026-01-01,b code=AccessDenied"
+
+
+def test_one_too_many_is_said_and_changes_nothing(web, tmp_path) -> None:
+    rules = {f"none-{number}": {"type": "wrong_etag"} for number in range(999)}
+    web.command(
+        "osp.faults.load",
+        str(rules_file(tmp_path, {"all": {"type": "error", "code": "NoSuchKey", "keys": "*"}} | rules)),
+    )
+    with pytest.raises(CommandFailed, match=r"^osp\.faults\.add: expected 1000 faults at most, these would be 1001"):
+        web.command("osp.faults.add", "type=wrong_etag")
+    assert get(web) == "NoSuchKey"
+
+
+@pytest.mark.parametrize("text", ["seed = " + "9" * 5000, "seed = " + "[" * 5000])
+def test_a_file_that_nobody_can_read_is_said_to_be_so(web, tmp_path, text) -> None:
+    (tmp_path / "faults.toml").write_text(text)
+    with pytest.raises(CommandFailed, match=r"^osp\.faults\.load: .*too (many|deeply)"):
+        web.command("osp.faults.load", str(tmp_path / "faults.toml"))
+
+
 def test_another_one_comes_after_those_that_are_there(web) -> None:
     web.command("osp.faults.add", "type=latency", "latency=1", "name=slow down")
     web.command("osp.faults.add", "type=error", "code=NoSuchKey")
@@ -94,6 +117,11 @@ def test_a_file_takes_the_place_of_what_is_there(web, tmp_path) -> None:
         (["latency"], "expected name=value, got 'latency'"),
         (["type=toxic"], "type: expected one of bandwidth, clock_skew"),
         ([], "type: expected one of bandwidth, clock_skew"),
+        (
+            ["type=stall", "bytes=" + "9" * 5000],
+            "bytes: Unable to parse input string as an integer, exceeded maximum size",
+        ),
+        (["type=latency", "latency=1", "tail=0.001"], "tail: Input should be greater than"),
     ],
 )
 def test_a_mistake_is_said_and_changes_nothing(web, words, said) -> None:

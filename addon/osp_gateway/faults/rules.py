@@ -14,12 +14,15 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from osp_gateway.fields import AnyCount, AtLeastZero, Count, Model, Region, not_a_bool, place_of
+from osp_gateway.fields import AtLeastZero, Model, Region, not_a_bool, place_of
 from osp_gateway.s3.errors import STATUS
 
 MAX_MS: Final = 600_000
 """No fault lasts longer: ten minutes, in milliseconds."""
 MAX_FAULTS: Final = 1000
+MAX_COUNT: Final = 10**15
+"""Of octets, requests, seconds: more than there will ever be, and little enough to calculate with."""
+MAX_SEED: Final = 2**63 - 1
 MAX_TOLD: Final = 60
 
 _ERRORS: Final[Mapping[str, int]] = {
@@ -57,9 +60,11 @@ def _several(value: object) -> object:
 
 
 Globs = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_several), Field(min_length=1)]
+Count = Annotated[int, BeforeValidator(not_a_bool), Field(ge=1, le=MAX_COUNT)]
+AnyCount = Annotated[int, BeforeValidator(not_a_bool), Field(ge=0, le=MAX_COUNT)]
 Numbers = Annotated[tuple[Count, ...], BeforeValidator(_several)]
 Milliseconds = Annotated[float, BeforeValidator(not_a_bool), Field(ge=0, le=MAX_MS, allow_inf_nan=False)]
-Rate = Annotated[float, BeforeValidator(not_a_bool), Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, BeforeValidator(not_a_bool), Field(ge=1e-6, le=1e9, allow_inf_nan=False)]
 Stream = Literal["downstream", "upstream"]
 
 
@@ -137,7 +142,7 @@ class LatencyFault(Rule):
     type: Literal["latency"]
     latency: Milliseconds
     jitter: Milliseconds = 0
-    tail: Annotated[float, BeforeValidator(not_a_bool), Field(gt=0, le=100)] | None = None
+    tail: Annotated[float, BeforeValidator(not_a_bool), Field(ge=0.1, le=100)] | None = None
     stream: Stream = "downstream"
 
 
@@ -257,7 +262,7 @@ Fault = (
 class FaultRules(Model):
     """Faults, in their order; what is random among them follows from the `seed`."""
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=-MAX_SEED, le=MAX_SEED)
     faults: tuple[Annotated[Fault, Field(discriminator="type")], ...] = Field(default=(), max_length=MAX_FAULTS)
 
 
@@ -279,6 +284,18 @@ def read(written: Mapping[str, Any]) -> FaultRules:
         raise FaultsError([_line(dict(problem)) for problem in error.errors(include_url=False)]) from None
 
 
+def joined(rules: FaultRules, more: FaultRules) -> FaultRules:
+    """Both, with the first ones' seed.
+
+    Raises:
+        FaultsError: there would be too many.
+    """
+    faults = (*rules.faults, *more.faults)
+    if len(faults) > MAX_FAULTS:
+        raise FaultsError([f"expected {MAX_FAULTS} faults at most, these would be {len(faults)}"])
+    return FaultRules(seed=rules.seed, faults=faults)
+
+
 def load(path: Path) -> FaultRules:
     """Rules in a TOML file: `seed`, and a table `[[faults]]` for each.
 
@@ -291,6 +308,10 @@ def load(path: Path) -> FaultRules:
         raise FaultsError([f"{path}: {error.strerror or type(error).__name__}"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FaultsError([f"{path}: not TOML: {error}"]) from None
+    except RecursionError:
+        raise FaultsError([f"{path}: lists or tables are nested too deeply"]) from None
+    except ValueError:  # Python's own limit, whose text is about a setting of the interpreter
+        raise FaultsError([f"{path}: a number has too many digits"]) from None
     try:
         return read(written)
     except FaultsError as error:
@@ -310,8 +331,17 @@ def _line(problem: Mapping[str, Any]) -> str:
     elif problem["type"].startswith("union_tag"):
         place, message = f"{place}.type", f"expected one of {', '.join(sorted(TYPES))}"
     else:
-        message += f", got {str(problem['input'])[:MAX_TOLD]!r}"
+        message += f", got {_told(problem['input'])}"
     return f"{place}: {message}" if place else message
+
+
+def _told(value: object) -> str:
+    try:
+        return repr(str(value)[:MAX_TOLD])
+    except ValueError:
+        return "a number with too many digits"
+    except RecursionError:
+        return "something that is nested too deeply"
 
 
 TYPES: Final = frozenset(

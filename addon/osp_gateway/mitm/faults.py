@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-import tomllib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from pathlib import Path
@@ -22,7 +21,8 @@ from mitmproxy.addonmanager import Loader
 
 from osp_gateway.faults.choosing import Faults
 from osp_gateway.faults.plan import Facts, Happened, Plan
-from osp_gateway.faults.rules import NO_FAULTS, FaultRules, FaultsError, load, read
+from osp_gateway.faults.rules import NO_FAULTS, FaultRules, FaultsError, joined, load
+from osp_gateway.faults.words import read_words
 from osp_gateway.mitm.columns import visible
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.showing import FAULTS
@@ -122,12 +122,10 @@ class FaultsAddon:
         begins anew.
         """
         try:
-            written = read({"faults": [_parsed(rule)]})
+            self.use(joined(self._faults.rules, read_words(rule)))
         except FaultsError as error:
             problems = "; ".join(problem.removeprefix("faults[0].") for problem in error.problems)
             raise exceptions.CommandError(f"osp.faults.add: {problems}") from None
-        rules = self._faults.rules
-        self.use(FaultRules(seed=rules.seed, faults=(*rules.faults, *written.faults)))
         return _shown(self._faults)
 
     @command.command("osp.faults.clear")
@@ -234,25 +232,6 @@ def _stored(md5: str) -> http.Response:
 
 def _not_told() -> S3Error:
     return S3Error.internal("the part is stored, its client told that it is not: a fault")
-
-
-def _parsed(words: Sequence[str]) -> Mapping[str, Any]:
-    """`name=value` words as data: values are TOML's, or else text; commas make a list."""
-    written: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise exceptions.CommandError(f"osp.faults.add: expected name=value, got {word!r}")
-        written[name] = _value(value)
-    return written
-
-
-def _value(text: str) -> Any:
-    """TOML's, which has its own ways to write a comma within a string."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return [_value(part) for part in text.split(",")] if "," in text else text
 
 
 def _shown(faults: Faults) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from osp_gateway.faults.rules import TYPES, FaultsError, load, read
+from osp_gateway.faults.choosing import Faults
+from osp_gateway.faults.plan import Facts
+from osp_gateway.faults.rules import MAX_COUNT, MAX_FAULTS, MAX_SEED, TYPES, FaultsError, joined, load, read
+from osp_gateway.faults.shaping import Shaper
 
 EVERY_TYPE = {
     "bandwidth": {"rate": 100},
@@ -105,6 +108,71 @@ def test_a_mistake_is_one_line_with_its_place(fault, said):
     assert "\n" not in problem
 
 
+# Python calculates with none of these: a request would have passed without its fault.
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"type": "latency", "latency": 1, "tail": 0.001},
+        {"type": "bandwidth", "rate": 1e308},
+        {"type": "bandwidth", "rate": 5e-324},
+        {"type": "throttle", "rate": 1, "burst": 10**400},
+        {"type": "throttle", "rate": 1e308},
+        {"type": "stall", "bytes": 10**5000},
+        {"type": "corrupt", "at": 10**16},
+        {"type": "slicer", "average_size": 10**400},
+        {"type": "error", "code": "SlowDown", "retry_after": 10**5000},
+        {"type": "wrong_etag", "times": 10**400},
+    ],
+)
+def test_numbers_nobody_can_calculate_with_are_refused(fault):
+    (problem,) = problems(fault)
+    assert "Input should be" in problem
+    assert len(problem) < 200
+
+
+def test_seeds_too():
+    (problem,) = problems(seed=10**5000)
+    assert "seed: Input should be less than or equal to" in problem
+
+
+@pytest.mark.parametrize("stream", ["downstream", "upstream"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"type": "latency", "latency": 600_000, "jitter": 600_000, "tail": 0.1},
+        {"type": "bandwidth", "rate": 1e9},
+        {"type": "bandwidth", "rate": 1e-6},
+        {"type": "slicer", "average_size": MAX_COUNT, "size_variation": MAX_COUNT - 1, "delay": 600_000_000},
+        {"type": "stall", "bytes": MAX_COUNT},
+        {"type": "corrupt", "at": MAX_COUNT},
+    ],
+)
+def test_the_largest_and_the_least_that_are_taken_work(fault, stream):
+    chosen = Faults(read({"seed": MAX_SEED, "faults": [{**fault, "stream": stream}]}))
+    for _ in range(1000):
+        plan = chosen.plan(Facts("GetObject", "demo", "k", "alice"), 0.0)
+    way = plan.down if stream == "downstream" else plan.up
+    shaper = Shaper(way, bytes)
+    shaper.head("head", 0.0)
+    shaper.data(b"xy", 0.0)
+    shaper.last("end", 0.0)
+    while (due := shaper.due()) is not None:
+        assert list(shaper.ready(due))
+
+
+def test_tokens_of_the_largest_numbers():
+    chosen = Faults(read({"faults": [{"type": "throttle", "rate": 1e9, "burst": MAX_COUNT}]}))
+    assert [chosen.plan(Facts("GetObject", "demo", "k", "alice"), float(now)) for now in range(100)] == [None] * 100
+
+
+def test_rules_are_joined_as_long_as_they_are_not_too_many():
+    one = read({"seed": 3, "faults": [{"type": "wrong_etag"}]})
+    both = joined(one, read({"seed": 4, "faults": [{"type": "corrupt"}]}))
+    assert (both.seed, [rule.type for rule in both.faults]) == (3, ["wrong_etag", "corrupt"])
+    with pytest.raises(FaultsError, match="expected 1000 faults at most, these would be 1001"):
+        joined(read({"faults": [{"type": "wrong_etag"}] * MAX_FAULTS}), one)
+
+
 def test_all_mistakes_are_told_at_once():
     assert len(problems({"type": "latency"}, {"type": "nothing"}, {"type": "corrupt", "at": -1}, speed=1)) == 4
 
@@ -119,7 +187,17 @@ def test_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("seed =", "not TOML"), ("\xff", "not TOML"), ("faults = 1", "faults: "), ("[[fault]]", "fault: unknown field")],
+    [
+        ("seed =", "not TOML"),
+        ("\xff", "not TOML"),
+        ("faults = 1", "faults: "),
+        ("[[fault]]", "fault: unknown field"),
+        ("seed = " + "9" * 5000, "a number has too many digits"),
+        ("seed = 0x" + "f" * 5000, "got a number with too many digits"),
+        ("seed = " + "[" * 5000, "nested too deeply"),
+        ("seed = " + "{a=" * 5000, "nested too deeply"),
+        ("seed" + ".a" * 5000 + " = 1", "seed: .* got something that is nested too deeply"),
+    ],
 )
 def test_a_file_that_is_none_says_so_with_its_name(tmp_path, text, said):
     file = tmp_path / "faults.toml"
