@@ -486,6 +486,73 @@ def test_a_gateway_that_does_not_start_says_why(suite):
     assert "cos_map: missing" in result.stdout.str()
 
 
+def test_threads_take_turns_to_ask_the_gateway(suite):
+    suite.write(
+        """
+from concurrent.futures import ThreadPoolExecutor
+
+def test_threads(s3_gateway, s3_faults):
+    def look(number):
+        assert s3_gateway.requests() == []
+        s3_faults.add("latency", latency=number, name=f"{number}")
+        return s3_faults.seen
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(look, range(200))) == [[]] * 200
+"""
+    )
+    suite.run().assert_outcomes(passed=1)
+
+
+def test_an_answer_that_nobody_waited_for_is_nobody_elses(suite):
+    suite.write(
+        """
+def test_impatient(s3_gateway, s3_faults):
+    process = s3_gateway.session.process
+    patient = process._heard
+    process._heard = lambda *_: 1 / 0
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            s3_gateway.requests()
+    process._heard = patient
+    s3_faults.add("latency", latency=1)
+    assert s3_gateway.requests() == []
+    with pytest.raises(Exception, match="latency: missing, expected a value"):
+        s3_faults.add("latency")
+    assert s3_faults.seen == []
+"""
+    )
+    suite.run().assert_outcomes(passed=1)
+
+
+def test_what_cannot_be_sent_or_read_is_said_at_once(suite):
+    suite.write(
+        """
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+VALUES = {"octets": b"octets", "set": {1}, "digits": 10**5000, "deep": nested(500), "deeper": nested(100_000)}
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values(s3_faults, name):
+    with pytest.raises(Exception) as caught:
+        s3_faults.add("stall", bytes=VALUES[name])
+    assert type(caught.value).__name__ == "TestingError"
+    assert s3_faults.seen == []
+
+def test_ended(s3_gateway):
+    s3_gateway.session.process.process.kill()
+    for _ in range(3):
+        with pytest.raises(Exception, match="the gateway has ended"):
+            s3_gateway.requests()
+"""
+    )
+    suite.run().assert_outcomes(passed=6)
+
+
 @pytest.mark.parametrize("swallows", [False, True])
 def test_without_a_store_that_is_what_is_said(suite, swallows):
     suite.write(

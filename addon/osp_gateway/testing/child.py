@@ -1,7 +1,7 @@
 """The gateway that a test suite uses, in a process of its own: `python -m osp_gateway.testing.child`.
 
-It is told what to do by lines of JSON on standard input, and answers each with one on standard output. It ends with its
-input. What it has to tell people goes to standard error.
+It is told what to do by lines of JSON on standard input, and answers each with one on standard output that has the same
+number. It ends with its input. What it has to tell people goes to standard error.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Child:
 
     def _ready(self) -> None:
         (address, *_) = ctx.master.addons.get("proxyserver").listen_addrs()
-        self.say({"port": address[1], **_client_key(self._gateway.settings)})
+        self.say({"number": 0, "port": address[1], **_client_key(self._gateway.settings)})
         self._reading = asyncio.get_running_loop().create_task(self._obey(ctx.master))
 
     async def _obey(self, master: Master) -> None:
@@ -121,7 +121,8 @@ class Child:
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while line := await reader.readline():
-            self.say(self._answer(json.loads(line)))
+            order = json.loads(line)
+            self.say({"number": order["number"], **self._answer(order)})
         master.shutdown()
 
     def _answer(self, order: Mapping[str, Any]) -> Answer:
@@ -214,7 +215,7 @@ def main() -> None:
         try:
             child = Child(_settings(json.loads(sys.stdin.readline())), out)
         except ConfigError as error:
-            out.write(json.dumps({"problems": list(error.problems)}) + "\n")
+            out.write(json.dumps({"number": 0, "problems": list(error.problems)}) + "\n")
             sys.exit(1)
         asyncio.run(child.run())
 

@@ -91,44 +91,57 @@ class GatewayProcess(Process):
         """
         super().__init__([sys.executable, "-m", "osp_gateway.testing.child"], log)
         self._lines: queue.Queue[bytes] = queue.Queue()
+        self._lock = threading.Lock()
+        self._asked = 0
         threading.Thread(target=self._read, daemon=True).start()
         try:
-            self._say(configuration)
-            self.known = self._heard(START_SECONDS)
+            self._say(_line(configuration))
+            self.known = self._heard(0, START_SECONDS)
         except BaseException:
             self.stop()
             raise
 
     def ask(self, do: str, **order: Any) -> dict[str, Any]:
-        """Have something done; what it answers.
+        """Have something done; what it answers. Threads take turns.
 
         Raises:
             TestingError: it cannot be done, or there is no answer in time.
         """
-        self._say({"do": do, **order})
-        return self._heard(ANSWER_SECONDS)
+        with self._lock:
+            self._asked += 1
+            self._say(_line({"do": do, "number": self._asked, **order}))
+            return self._heard(self._asked, ANSWER_SECONDS)
 
-    def _say(self, order: Mapping[str, Any]) -> None:
+    def _say(self, line: bytes) -> None:
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(json.dumps(order).encode() + b"\n")
+            self.process.stdin.write(line)
             self.process.stdin.flush()
-        except OSError:
-            raise TestingError(f"the gateway has ended:\n{self.written()[-TOLD_OCTETS:]}") from None
+        except (OSError, ValueError):  # it has ended by itself, or by us
+            raise self._ended() from None
 
-    def _heard(self, seconds: float) -> dict[str, Any]:
-        try:
-            line = self._lines.get(timeout=seconds)
-        except queue.Empty:
-            raise TestingError(
-                f"the gateway has not answered in {seconds:g} s:\n{self.written()[-TOLD_OCTETS:]}"
-            ) from None
-        if not line:
-            raise TestingError(f"the gateway has ended:\n{self.written()[-TOLD_OCTETS:]}")
-        answer = cast("dict[str, Any]", json.loads(line))
-        if problems := answer.get("problems"):
-            raise TestingError("\n".join(problems))
-        return answer
+    def _heard(self, number: int, seconds: float) -> dict[str, Any]:
+        """The answer with this number: those before it are for somebody who did not wait for them."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise TestingError(
+                    f"the gateway has not answered in {seconds:g} s:\n{self.written()[-TOLD_OCTETS:]}"
+                ) from None
+            if not line:
+                self._lines.put(line)  # for whoever asks next
+                raise self._ended()
+            answer = cast("dict[str, Any]", json.loads(line))
+            if answer["number"] != number:
+                continue
+            if problems := answer.get("problems"):
+                raise TestingError("\n".join(problems))
+            return answer
+
+    def _ended(self) -> TestingError:
+        return TestingError(f"the gateway has ended:\n{self.written()[-TOLD_OCTETS:]}")
 
     def _read(self) -> None:
         """An empty line at the end."""
@@ -136,3 +149,15 @@ class GatewayProcess(Process):
         for line in self.process.stdout:
             self._lines.put(line)
         self._lines.put(b"")
+
+
+def _line(order: Mapping[str, Any]) -> bytes:
+    """As it is sent.
+
+    Raises:
+        TestingError: it holds something that JSON has not.
+    """
+    try:
+        return json.dumps(order).encode() + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TestingError(f"expected texts, numbers, lists and mappings of them: {error}") from None
