@@ -183,6 +183,8 @@ def stalling(tmp_path_factory) -> Iterator[Front]:
         "endless-stall": {"type": "stall", "bytes": 1000},
         "endless-slow": {"type": "bandwidth", "rate": 1},
         "endless-late": {"type": "latency", "latency": 600_000},
+        "endless-crumbs": {"type": "slicer", "average_size": 1, "delay": 1_000_000},
+        "endless-dust": {"type": "slicer", "average_size": 1},
         "up-stall": {"type": "stall", "bytes": 1000, "stream": "upstream"},
         "up-slow": {"type": "bandwidth", "rate": 1, "stream": "upstream"},
         "up-late": {"type": "latency", "latency": 600_000, "stream": "upstream"},
@@ -193,7 +195,7 @@ def stalling(tmp_path_factory) -> Iterator[Front]:
         yield front
 
 
-@pytest.mark.parametrize("name", ["endless-stall", "endless-slow", "endless-late"])
+@pytest.mark.parametrize("name", ["endless-stall", "endless-slow", "endless-late", "endless-crumbs"])
 @pytest.mark.parametrize("way", ["http1", "http2"])
 def test_what_a_store_sends_waits_at_the_store(stalling, name, way):
     stalling.storage.sent, before = 0, stalling.inside.forget_peak()
@@ -250,7 +252,7 @@ def test_nothing_is_left_of_clients_that_do_not_wait(stalling):
 
 def test_others_are_served_meanwhile(stalling):
     with contextlib.ExitStack() as stack:
-        for name in ("endless-stall", "endless-late"):
+        for name in ("endless-stall", "endless-late", "endless-dust", "endless-dust"):
             client = stack.enter_context(talk(stalling.port))
             client.send(signed(stalling.port, "GET", f"/demo/{name}/x").octets)
         for _ in range(20):

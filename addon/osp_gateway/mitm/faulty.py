@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from email.utils import formatdate
+from itertools import islice
 from typing import Any, Final
 
 from mitmproxy.connection import Connection
@@ -40,6 +41,8 @@ from osp_gateway.mitm.pacing import PacedStream, Stalled
 
 MAX_HELD_OCTETS: Final = 256 * 1024
 """What may wait of a body before no more of it is read."""
+MAX_AT_ONCE: Final = 16
+"""So many pieces go before other connections have their turn: small ones may be due faster than they can be sent."""
 _EARLY: Final = 0.001
 _HEADS: Final = (RequestHeaders, ResponseHeaders)
 _DATA: Final = (RequestData, ResponseData)
@@ -165,7 +168,7 @@ class FaultyStream(PacedStream):
             now = time.monotonic()
             if held is None:
                 continue
-            yield from held.ready(now)
+            yield from islice(held.ready(now), MAX_AT_ONCE)
             if (ending := held.ending(now)) is not None:
                 yield from self.cut(ending)
                 return

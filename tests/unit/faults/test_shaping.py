@@ -143,6 +143,25 @@ def test_what_follows_a_stall_takes_no_memory():
     assert one.octets == 5
 
 
+@pytest.mark.parametrize("way", [{"slices": Slices(1, 0, 1.0)}, {"rate": 1}])
+def test_what_waits_to_be_cut_up_takes_no_more_memory_than_its_octets(way):
+    made = []
+    one = Shaper(Way(**way), lambda data: made.append(data) or data, "seed")
+    one.head(HEAD, 0.0)
+    one.data(bytes(1_000_000), 0.0)
+    assert (len(one._waiting), made) == (2, [])
+    assert list(one.ready(3.0)) == [HEAD, b"\0", b"\0", b"\0"]
+    assert one.octets == 999_997
+
+
+def test_what_is_due_can_be_taken_in_several_goes():
+    one = shaper(slices=Slices(1))
+    whole(one, b"abc")
+    out = [next(one.ready(0.0)) for _ in range(4)]
+    assert (out, one.due(), one.octets) == ([HEAD, b"a", b"b", b"c"], 0.0, 0)
+    assert list(one.ready(0.0)) == [END]
+
+
 WAYS = st.builds(
     Way,
     latency=st.floats(0, 10),
