@@ -59,6 +59,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "stall-up": {"type": "stall", "bytes": AT, "timeout": 20, "stream": "upstream"},
     "corrupt": {"type": "corrupt", "at": AT},
     "corrupt-up": {"type": "corrupt", "at": AT, "stream": "upstream"},
+    "corrupt-up-large": {"type": "corrupt", "at": AT, "stream": "upstream"},
+    "corrupt-up-none": {"type": "corrupt", "at": AT, "stream": "upstream"},
     "etag": {"type": "wrong_etag"},
     "lost": {"type": "lost_part"},
     "duplicate": {"type": "duplicate_part", "times": 1},
@@ -424,18 +426,25 @@ def flows(tmp_path_factory) -> dict[str, Any]:
     """The flows of some broken requests, from the flow file."""
     folder = tmp_path_factory.mktemp("seen")
     names = ["slow-down", "late", "limit", "timeout", "ahead", "etag", "good"]
+    large = bytes(3 * 2**20)
     with recording_upstream(behaves) as store:
         options = {"osp_faults": str(rules_file(folder, FAULTS))}
         with gateway(folder, config_for(Store(store.port, folder)), options=options) as running:
             for name in names:
                 with talk(running.ports[0]) as client:
                     client.send(signed(running.ports[0], "GET", f"/demo/{name}/object").octets)
-                    client.socket.shutdown(1) if name in ("limit", "timeout") else None
                     received(client) if name in ("limit", "timeout") else client.read_answer()
+            for name, body in (("corrupt-up", BODY), ("corrupt-up-large", large)):
+                upload = Upload(HMAC, body).request(running.ports[0], f"/demo/{name}/object")
+                assert ask(running.ports[0], upload.octets).status == 200
+            assert (
+                ask(running.ports[0], signed(running.ports[0], "GET", "/demo/corrupt-up-none/object").octets).status
+                == 200
+            )
     assert "mitmproxy has crashed" not in running.output()
     with running.flow_file.open("rb") as file:
         found = {flow.request.path.split("/")[2]: flow for flow in FlowReader(file).stream()}
-    assert sorted(found) == sorted(names)
+    assert sorted(found) == sorted([*names, "corrupt-up", "corrupt-up-large", "corrupt-up-none"])
     return found
 
 
@@ -448,6 +457,12 @@ def flows(tmp_path_factory) -> dict[str, Any]:
         ("timeout", "timeout", "nothing passes downstream"),
         ("ahead", "clock_skew", "the clock is off by +3600 s"),
         ("etag", "wrong_etag", "the ETag is another"),
+        ("corrupt-up", "corrupt", "octet 1000 is corrupted upstream"),
+        (
+            "corrupt-up-large",
+            "corrupt",
+            "octet 1000 is corrupted upstream; the store cannot tell: no hash or checksum goes with it",
+        ),
     ],
 )
 def test_each_fault_is_visible_on_its_flow(flows, name, type_, text):
@@ -457,10 +472,11 @@ def test_each_fault_is_visible_on_its_flow(flows, name, type_, text):
     assert flow.marked == ":boom:"
 
 
-def test_and_nothing_on_the_others(flows):
-    assert "osp_faults" not in flows["good"].metadata
-    assert "fault" not in flows["good"].comment
-    assert flows["good"].marked == ""
+@pytest.mark.parametrize("name", ["good", "corrupt-up-none"])
+def test_and_nothing_on_the_others(flows, name):
+    assert "osp_faults" not in flows[name].metadata
+    assert "fault" not in flows[name].comment
+    assert flows[name].marked == ""
 
 
 def test_the_view_of_a_request_says_so(flows):

@@ -431,6 +431,52 @@ def test_faults_happen_online_and_offline_alike(suite):
     assert not suite.had_a_store
 
 
+NOT_HAPPENED = """
+from botocore.exceptions import ClientError
+
+PUT = dict(Bucket="bucket", Key="a", Body=b"0123456789")
+
+@pytest.mark.parametrize("type, rule", [
+    ("corrupt", dict(at=10)), ("corrupt", dict(at=10, stream="upstream")), ("limit_data", dict(bytes=10)),
+    ("stall", dict(bytes=10, stream="upstream")), ("reset_peer", dict(bytes=10)), ("lost_part", {}),
+    ("wrong_etag", dict(operations="DeleteObject")), ("bandwidth", dict(rate=1, operations="HeadObject")),
+    ("slicer", dict(average_size=3, stream="upstream", operations="GetObject")),
+])
+def test_not_happened(s3, s3_gateway, s3_recording, s3_faults, type, rule):
+    s3_faults.add(type, times=1, **rule)
+    s3.put_object(**PUT)
+    s3.head_object(Bucket="bucket", Key="a")
+    assert s3.get_object(Bucket="bucket", Key="a")["Body"].read() == PUT["Body"]
+    s3.delete_object(Bucket="bucket", Key="a")
+    assert s3_faults.seen == []
+    assert [one.faults for one in s3_gateway.requests()] == [()] * 4
+
+def test_times_are_those_that_happened(s3, s3_recording, s3_faults):
+    s3.put_object(**PUT)
+    s3_faults.add("corrupt", at=3, times=1)
+    s3.head_object(Bucket="bucket", Key="a")
+    with pytest.raises(ClientError):
+        s3.get_object(Bucket="bucket", Key="b")
+    assert [(one.operation, one.text) for one in s3_faults.seen] == [("GetObject", "octet 3 is corrupted downstream")]
+    s3_faults.clear()
+    s3_faults.add("corrupt", at=9, times=1)
+    s3.head_object(Bucket="bucket", Key="a")
+    assert [s3.get_object(Bucket="bucket", Key="a")["Body"].read() for _ in range(2)] == [b"0123456788", b"0123456789"]
+
+def test_a_refusal_can_be_broken(s3, s3_gateway, s3_faults):
+    s3_faults.add("latency", latency=1)
+    s3_faults.add("error", code="SlowDown", nth=1)
+    s3.put_object(**PUT)
+    assert [sorted(one.faults) for one in s3_gateway.requests()] == [["faults[0]", "faults[1]"], ["faults[0]"]]
+"""
+
+
+def test_a_fault_that_has_not_happened_is_not_told(suite):
+    suite.write(NOT_HAPPENED)
+    suite.run().assert_outcomes(passed=11)
+    suite.run("--s3-record-mode=none").assert_outcomes(passed=11)
+
+
 def test_a_file_of_faults_and_mistakes(suite):
     (suite.folder / "faults.toml").write_text('[[faults]]\ntype = "error"\ncode = "NoSuchKey"\n')
     suite.write(

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Final
 
 from osp_gateway.faults import rules as r
-from osp_gateway.faults.plan import BEFORE_THE_HEAD, Ending, Facts, Happened, Plan, Slices, Way
+from osp_gateway.faults.plan import BEFORE_THE_HEAD, Ending, Facts, Happened, Plan, Reached, Slices, Way, When
 from osp_gateway.s3.errors import S3Error
 from osp_gateway.token_bucket import TokenBucket
 
@@ -85,7 +85,23 @@ class Faults:
             plan = replace(plan, happened=(*plan.happened, happened))
             if plan.answer is not None:
                 plan.answer.reason = str(happened)
+        plan = self._without_later_endings(plan)
         return plan if plan.happened else None
+
+    def give_back(self, number: int) -> None:
+        """The fault has not happened after all: it may once more, where its rule says how often."""
+        self._states[number].happened -= 1
+
+    def _without_later_endings(self, plan: Plan) -> Plan:
+        """Of several endings the first one counts: the others cannot happen any more."""
+        later: list[Happened] = []
+        for stream in ("downstream", "upstream"):
+            ends = [one for one in plan.happened if _ends(one, stream)]
+            first = min(ends, key=_after, default=None)
+            later += [one for one in ends if one is not first]
+        for one in later:
+            self.give_back(one.number)
+        return replace(plan, happened=tuple(one for one in plan.happened if one not in later))
 
     def _fits(self, number: int, rule: r.Rule, facts: Facts, now: float) -> bool:
         """What a rule's type asks of a request, beyond what all rules do."""
@@ -131,7 +147,35 @@ def matches(rule: r.Rule, facts: Facts) -> bool:
 
 
 def _happened(number: int, rule: r.Rule, text: str) -> Happened:
-    return Happened(rule.name or f"faults[{number}]", str(getattr(rule, "type", "")), text)
+    return Happened(rule.name or f"faults[{number}]", str(getattr(rule, "type", "")), text, number, _when(rule))
+
+
+def _when(rule: r.Rule) -> When:
+    if isinstance(rule, r.LatencyFault):
+        return Reached(rule.stream, BEFORE_THE_HEAD)
+    if isinstance(rule, r.SlowCloseFault):
+        return Reached("downstream", BEFORE_THE_HEAD)
+    if isinstance(rule, r.BandwidthFault | r.SlicerFault):
+        return Reached(rule.stream, 0)
+    if isinstance(rule, r.CorruptFault):
+        return Reached(rule.stream, rule.at)
+    if isinstance(rule, r.LimitDataFault | r.StallFault):
+        return Reached(rule.stream, rule.bytes, ends=True)
+    if isinstance(rule, r.TimeoutFault):
+        return Reached(rule.stream, BEFORE_THE_HEAD, ends=True)
+    if isinstance(rule, r.ResetPeerFault):
+        return Reached(rule.stream, BEFORE_THE_HEAD if rule.bytes is None else rule.bytes, ends=True)
+    if isinstance(rule, r.WrongEtagFault):
+        return "etag"
+    return "part" if isinstance(rule, r.LostPartFault | r.DuplicatePartFault) else "at once"
+
+
+def _ends(one: Happened, stream: str) -> bool:
+    return isinstance(one.when, Reached) and one.when.ends and one.when.stream == stream
+
+
+def _after(one: Happened) -> int:
+    return one.when.after if isinstance(one.when, Reached) else BEFORE_THE_HEAD
 
 
 def _answered(plan: Plan, error: S3Error) -> tuple[Plan, str]:

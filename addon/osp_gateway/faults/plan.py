@@ -23,12 +23,33 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """A moment of a message: more than `after` octets of its body have come (`BEFORE_THE_HEAD`: its head has).
+
+    `ends`: the message ends there.
+    """
+
+    stream: Literal["downstream", "upstream"]
+    after: int
+    ends: bool = False
+
+
+When = Reached | Literal["at once", "etag", "part"]
+"""When a fault happens: at once; when an answer with an ETag, or what is told of a part, goes to the client."""
+
+
+@dataclass(frozen=True, slots=True)
 class Happened:
-    """A fault that a request has: which rule it is from, of which type, and what it does, for people."""
+    """A fault that a request has: which rule it is from, of which type, and what it does, for people.
+
+    Until `when` it may turn out not to happen at all: an octet cannot be corrupted that does not come.
+    """
 
     rule: str
     type: str
     text: str
+    number: int = 0
+    when: When = "at once"
 
     def __str__(self) -> str:
         return f"fault {self.rule}: {self.text}"
@@ -71,6 +92,12 @@ class Way:
     corrupt: tuple[int, ...] = ()
     ending: Ending | None = None
     closing: float = 0.0
+
+    def has(self, moment: Reached, octets: int) -> bool:
+        """Whether a message whose head and so many octets have come has been at a moment; none is after its end."""
+        if self.ending is not None and not moment.ends and moment.after != BEFORE_THE_HEAD:
+            octets = min(octets, self.ending.after)
+        return octets > moment.after
 
 
 PLAIN: Final = Way()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
-from osp_gateway.faults.plan import BEFORE_THE_HEAD, Ending, Way
+from osp_gateway.faults.plan import BEFORE_THE_HEAD, Ending, Reached, Way
 
 SECONDS_A_PIECE = 0.05
 """With a limited bandwidth, so much is let go at a time."""
@@ -72,6 +72,15 @@ class Shaper[T]:
     def stopped(self) -> bool:
         """Whether nothing of what is yet to come will pass."""
         return self._ended is not None
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything has come."""
+        return self._begun
+
+    def has(self, moment: Reached) -> bool:
+        """Whether the message has been at a moment."""
+        return self._begun and self._way.has(moment, self._passed)
 
     def head(self, item: T, now: float) -> None:
         """The message's head."""

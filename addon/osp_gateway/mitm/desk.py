@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from mitmproxy import connection, http
 
 from osp_gateway.backends.routes import Destination
-from osp_gateway.faults.plan import Plan
+from osp_gateway.faults.plan import Happened, Plan
 from osp_gateway.gateway import Gateway
 from osp_gateway.limits import DEFAULT_LIMITS, Limits
 from osp_gateway.mitm.in_flight import InFlight
@@ -145,6 +145,10 @@ class GatedReader:
         return getattr(self._reader, name)
 
 
+def _nobody_told(_flow: http.HTTPFlow, _one: Happened) -> None:
+    pass
+
+
 def _right_time(_flow: http.HTTPFlow) -> float:
     return 0.0
 
@@ -197,6 +201,8 @@ class Desk:
     """Of virtual-hosted addresses."""
     clock_offset: Callable[[http.HTTPFlow], float] = _right_time
     """By how many seconds the clock is to be wrong for a request."""
+    fault_happened: Callable[[http.HTTPFlow, Happened], None] = _nobody_told
+    """A fault of a request's plan, of which that was not certain, has happened."""
     client_key: Callable[[str], Awaitable[KeyPair]] = _no_client_key
     """The key pair of a client; raises `S3Error` where there is none."""
     library: Library | None = None

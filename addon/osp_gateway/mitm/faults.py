@@ -53,6 +53,15 @@ class _Skew:
     happened: tuple[Happened, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """What may yet happen to a request, by the number of its rule, and whose rules those are."""
+
+    faults: Faults
+    facts: Facts
+    happened: dict[int, Happened]
+
+
 class FaultsAddon:
     """Comes after all that answers: what it breaks is what the client would have got."""
 
@@ -63,7 +72,9 @@ class FaultsAddon:
         self._skewed: WeakKeyDictionary[http.HTTPFlow, _Skew] = WeakKeyDictionary()
         self.seen: deque[tuple[Facts, Happened]] = deque(maxlen=MAX_SEEN)
         """What has happened, to which request; the oldest is forgotten first."""
+        self._awaited: WeakKeyDictionary[http.HTTPFlow, _Awaited] = WeakKeyDictionary()
         desk.clock_offset = self._clock_offset
+        desk.fault_happened = self._happened
 
     def use(self, rules: FaultRules) -> None:
         """From the next request on; counting begins anew."""
@@ -159,8 +170,10 @@ class FaultsAddon:
             return
         if (part := self._desk.lost.pop(flow, None)) is not None:
             flow.response = _stored(part.digest)
+            self._part(flow)
         elif plan.unanswered and self._desk.library is not None:
             flow.response = self._desk.refuse(flow, _not_told())
+            self._part(flow)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """The store has answered."""
@@ -168,6 +181,17 @@ class FaultsAddon:
         if plan is not None and plan.unanswered and flow.response is not None and flow.response.status_code < 300:
             self._desk.adapted.discard(flow)
             self._desk.unfit.setdefault(flow, _not_told())
+            self._part(flow)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """What has not happened by now does not happen any more."""
+        if (awaited := self._awaited.pop(flow, None)) is not None:
+            for number in awaited.happened:
+                awaited.faults.give_back(number)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """The same for what was broken off."""
+        self.response(flow)
 
     def _break(self, flow: http.HTTPFlow) -> None:
         outcome = self._desk.outcomes.get(flow)
@@ -184,8 +208,26 @@ class FaultsAddon:
             self._desk.lost[flow] = body_of(head, 0, "md5")
         if plan.answer is not None:
             flow.response = self._desk.refuse(flow, plan.answer)
+        awaited = _Awaited(self._faults, facts, {})
         for one in plan.happened:
-            self._tell(flow, facts, one)
+            if one.when == "at once":
+                self._tell(flow, facts, one)
+            else:
+                awaited.happened[one.number] = one
+        self._awaited[flow] = awaited
+
+    def _happened(self, flow: http.HTTPFlow, one: Happened) -> None:
+        """It is certain now."""
+        awaited = self._awaited.get(flow)
+        if awaited is not None and awaited.happened.pop(one.number, None) is not None:
+            self._tell(flow, awaited.facts, one)
+
+    def _part(self, flow: http.HTTPFlow) -> None:
+        """Its client is told of a part what is not so."""
+        awaited = self._awaited.get(flow)
+        for one in list(awaited.happened.values()) if awaited is not None else ():
+            if one.when == "part":
+                self._happened(flow, one)
 
     def _tell(self, flow: http.HTTPFlow, facts: Facts, one: Happened) -> None:
         """Let a person see it; an error's reason says it already."""

@@ -6,6 +6,7 @@ itself knows nothing of it and takes what waits for sent.
 
     shaped        a command on its way: held back, or passed on
     let_go        what is due, whenever something happens or the alarm rings
+    tell          which of its faults have happened: until then each may yet turn out not to
     cut           the connection ends here: to the layer it looks as if the client had hung up
 """
 
@@ -33,9 +34,11 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
+from mitmproxy.proxy.layers.http._hooks import HttpResponseHook
 
-from osp_gateway.faults.plan import PLAIN, Ending, Plan, Way
+from osp_gateway.faults.plan import PLAIN, Ending, Happened, Plan, Reached, Way
 from osp_gateway.faults.shaping import Shaper
+from osp_gateway.faults.telling import UNTOLD, store_can_tell
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.pacing import PacedStream, Stalled
 
@@ -62,6 +65,7 @@ class FaultyStream(PacedStream):
         self.down: Held | None = None
         self.up: Held | None = None
         self.planned: Plan | None = None
+        self.awaited: list[Happened] = []
         self.alarms: dict[commands.RequestWakeup, float] = {}
         self.closed: set[Connection] = set()
 
@@ -85,6 +89,8 @@ class FaultyStream(PacedStream):
     def pass_on(self, layers: Commands) -> Commands:
         """What the layer wants done."""
         for command in layers:
+            if isinstance(command, HttpResponseHook):
+                self.foresee()
             yield from self.shaped(command)
 
     def stalled(self, now: float, *, reading: bool) -> Stalled | None:
@@ -104,8 +110,11 @@ class FaultyStream(PacedStream):
 
     def shaped(self, command: commands.Command) -> Iterator[commands.Command]:
         """A command, now or, out of `let_go`, later."""
+        client = self.context.client
         if isinstance(command, SendHttp):
             held = self.shaper_towards(command.connection)
+            self.look_at_head(command.event)
+            etag = _has_etag(command.event)
             command = self.changed(command)
             if held is None or isinstance(command.event, _FAILURES) or _is_interim(command.event):
                 if isinstance(command.event, _FAILURES):
@@ -113,6 +122,7 @@ class FaultyStream(PacedStream):
                 yield command
             else:
                 _hold(held, command, time.monotonic())
+            self.tell(held.has if held is not None else _never, down=command.connection is client, etag=etag)
         elif self.down is not None and self._ends_the_client(command):
             self.down.last(command, time.monotonic())
         else:
@@ -124,7 +134,7 @@ class FaultyStream(PacedStream):
         if plan is None or not isinstance(event, ResponseHeaders) or _is_interim(event):
             return command
         changes = {}
-        if plan.wrong_etag and "etag" in event.response.headers:
+        if plan.wrong_etag and _has_etag(event):
             changes["etag"] = _other_etag(event.response.headers["etag"])
         if plan.down.closing and not self.flow.request.is_http2:
             changes["connection"] = "close"
@@ -135,6 +145,42 @@ class FaultyStream(PacedStream):
         response = event.response.copy()
         response.headers.update(changes)
         return SendHttp(replace(event, response=response), command.connection)
+
+    # What has happened
+
+    def tell(self, has: Callable[[Reached], bool], *, down: bool, etag: bool = False) -> None:
+        """Say which of the faults that may yet happen have happened by now.
+
+        Args:
+            has: whether the message in one direction has been at a moment.
+            down: whether that is the one to the client.
+            etag: whether it has an ETag.
+        """
+        for one in list(self.awaited):
+            if isinstance(one.when, Reached):
+                happened = (one.when.stream == "downstream") is down and has(one.when)
+            else:
+                happened = etag
+            if happened:
+                self.awaited.remove(one)
+                self.desk.fault_happened(self.flow, one)
+
+    def foresee(self) -> None:
+        """What goes to the client as a whole is looked at before the addons are told: they ask what has happened."""
+        held, response = self.shaper_towards(self.context.client), self.flow.response
+        if self.planned is None or response is None or (held is not None and held.begun):
+            return
+        octets = 0 if self.flow.request.method == "HEAD" else len(response.raw_content or b"")
+        way = self.planned.down
+        self.tell(lambda moment: way.has(moment, octets), down=True, etag="etag" in response.headers)
+
+    def look_at_head(self, event: Any) -> None:
+        """Where a store cannot tell that what it gets is corrupted, that is said: it stores it for good."""
+        if self.awaited and isinstance(event, RequestHeaders) and not store_can_tell(event.request.headers):
+            self.awaited = [
+                replace(one, text=one.text + UNTOLD) if one.type == "corrupt" and _is_up(one) else one
+                for one in self.awaited
+            ]
 
     def _ends_the_client(self, command: commands.Command) -> bool:
         """Whether it has to wait for what the client has yet to get."""
@@ -147,6 +193,7 @@ class FaultyStream(PacedStream):
         if self.planned is None:
             self.planned = self.desk.plans.get(self.flow)
             if self.planned is not None:
+                self.awaited = [one for one in self.planned.happened if one.when not in ("at once", "part")]
                 self.down = self.shaper(self.planned.down, self.context.client, ResponseData, "down")
                 self.up = self.shaper(self.planned.up, None, RequestData, "up")
         return self.down if connection is self.context.client else self.up
@@ -236,6 +283,18 @@ def _hold(held: Held, command: SendHttp, now: float) -> None:
     else:
         assert isinstance(event, _ENDS)
         held.last(command, now)
+
+
+def _has_etag(event: Any) -> bool:
+    return isinstance(event, ResponseHeaders) and not _is_interim(event) and "etag" in event.response.headers
+
+
+def _never(_moment: Reached) -> bool:
+    return False
+
+
+def _is_up(one: Happened) -> bool:
+    return isinstance(one.when, Reached) and one.when.stream == "upstream"
 
 
 def _is_interim(event: Any) -> bool:

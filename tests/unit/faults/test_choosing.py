@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from osp_gateway.faults.choosing import MAX_BUCKETS, Faults
-from osp_gateway.faults.plan import BEFORE_THE_HEAD, Ending, Facts, Plan, Slices
+from osp_gateway.faults.plan import BEFORE_THE_HEAD, Ending, Facts, Plan, Reached, Slices
 from osp_gateway.faults.rules import read
 
 GET = Facts("GetObject", "demo", "logs/2026/a.txt", "alice", "us-east-1")
@@ -169,6 +169,51 @@ def test_of_several_endings_the_first_counts():
         {"type": "limit_data", "bytes": 100}, {"type": "stall", "bytes": 50}, {"type": "stall", "bytes": 70}
     )
     assert chosen.plan(GET, 0.0).down.ending.after == 50
+
+
+def test_and_only_it_is_said_to_happen():
+    rules = ({"type": "limit_data", "bytes": 100, "times": 1}, {"type": "stall", "bytes": 50})
+    chosen = faults(*rules, {"type": "stall", "bytes": 50, "stream": "upstream"}, {"type": "timeout", "nth": 3})
+    assert [one.number for one in chosen.plan(GET, 0.0).happened] == [1, 2]
+    assert [one.number for one in chosen.plan(GET, 0.0).happened] == [1, 2]
+    assert [one.number for one in chosen.plan(GET, 0.0).happened] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("rule", "when"),
+    [
+        (error(), "at once"),
+        ({"type": "throttle", "rate": 1e-6}, "at once"),
+        ({"type": "redirect", "region": "eu-west-1"}, "at once"),
+        ({"type": "wrong_etag"}, "etag"),
+        ({"type": "lost_part"}, "part"),
+        ({"type": "duplicate_part"}, "part"),
+        ({"type": "slow_close", "delay": 5}, Reached("downstream", BEFORE_THE_HEAD)),
+        ({"type": "latency", "latency": 5, "stream": "upstream"}, Reached("upstream", BEFORE_THE_HEAD)),
+        ({"type": "bandwidth", "rate": 5}, Reached("downstream", 0)),
+        ({"type": "slicer", "average_size": 5}, Reached("downstream", 0)),
+        ({"type": "corrupt", "at": 7}, Reached("downstream", 7)),
+        ({"type": "limit_data", "bytes": 7}, Reached("downstream", 7, ends=True)),
+        ({"type": "stall", "bytes": 7, "stream": "upstream"}, Reached("upstream", 7, ends=True)),
+        ({"type": "timeout"}, Reached("downstream", BEFORE_THE_HEAD, ends=True)),
+        ({"type": "reset_peer"}, Reached("downstream", BEFORE_THE_HEAD, ends=True)),
+        ({"type": "reset_peer", "bytes": 7}, Reached("downstream", 7, ends=True)),
+    ],
+)
+def test_when_it_is_certain_that_it_happens(rule, when):
+    chosen = faults(rule)
+    chosen.plan(PART, 0.0)
+    (one,) = chosen.plan(PART, 0.0).happened
+    assert one.when == when
+
+
+def test_what_has_not_happened_is_not_counted():
+    chosen = faults({"type": "corrupt", "at": 1000, "times": 1})
+    (one,) = chosen.plan(GET, 0.0).happened
+    assert chosen.plan(GET, 0.0) is None
+    chosen.give_back(one.number)
+    assert chosen.plan(GET, 0.0) is not None
+    assert chosen.plan(GET, 0.0) is None
 
 
 def test_slices_and_closing_and_corruption():

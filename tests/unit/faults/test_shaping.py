@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osp_gateway.faults.plan import BEFORE_THE_HEAD, Ending, Slices, Way
+from osp_gateway.faults.plan import BEFORE_THE_HEAD, Ending, Reached, Slices, Way
 from osp_gateway.faults.shaping import Shaper
 
 HEAD, END = "head", "end"
@@ -141,6 +141,30 @@ def test_what_follows_a_stall_takes_no_memory():
     for _ in range(100):
         one.data(bytes(100_000), 0.0)
     assert one.octets == 5
+
+
+@pytest.mark.parametrize(
+    ("ending", "reached"),
+    [
+        (None, [BEFORE_THE_HEAD, 0, 4, 5, 9]),
+        (5, [BEFORE_THE_HEAD, 0, 4]),
+        (0, [BEFORE_THE_HEAD]),
+        (BEFORE_THE_HEAD, [BEFORE_THE_HEAD]),
+    ],
+)
+def test_moments_that_a_message_has_been_at(ending, reached):
+    one = shaper(ending=None if ending is None else Ending(ending, 1.0, "close"))
+    moments = [BEFORE_THE_HEAD, 0, 4, 5, 9, 10]
+    assert not any(one.has(Reached("downstream", after)) for after in moments)
+    whole(one)
+    assert [after for after in moments if one.has(Reached("downstream", after))] == reached
+
+
+@pytest.mark.parametrize(("after", "has"), [(BEFORE_THE_HEAD, True), (0, True), (9, True), (10, False)])
+def test_its_end_is_one_of_them_where_more_would_have_come(after, has):
+    one = shaper(ending=Ending(after, 1.0, "close"))
+    whole(one)
+    assert one.has(Reached("downstream", after, ends=True)) is has
 
 
 @pytest.mark.parametrize("way", [{"slices": Slices(1, 0, 1.0)}, {"rate": 1}])
