@@ -340,6 +340,122 @@ def test_what_failed_is_not_kept(suite):
     assert not (suite.folder / "recordings").exists()
 
 
+FAILING = """
+import unittest
+
+class TestOld(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _fixtures(self, s3, s3_recording):
+        self.s3 = s3
+
+    def put(self):
+        self.s3.put_object(Bucket="bucket", Key="a", Body=b"x")
+
+    def test_fails(self):
+        self.put()
+        self.assertEqual(RIGHT, True)
+        self.put()
+
+    def test_fails_in_a_part(self):
+        with self.subTest("one"):
+            self.put()
+            self.assertEqual(RIGHT, True)
+        self.put()
+
+    def test_skips(self):
+        self.put()
+        if not RIGHT:
+            self.skipTest("for a reason")
+        self.put()
+
+    @unittest.expectedFailure
+    def test_fails_as_expected(self):
+        self.put()
+        self.assertEqual(1, 2)
+
+def test_subtests(s3, s3_recording, subtests):
+    for number in range(2):
+        with subtests.test(number=number):
+            s3.put_object(Bucket="bucket", Key="a", Body=b"x")
+            assert RIGHT or number != 0
+"""
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="subtests are pytest 9's")
+def test_whatever_tells_that_it_failed(suite):
+    suite.write(FAILING.replace("RIGHT", "False"))
+    suite.run("--s3-record-mode=all")
+    assert suite.recordings() == []
+    suite.write(FAILING.replace("RIGHT", "True"))
+    assert suite.run().ret == 0
+    names = suite.recordings()
+    assert len(names) == 4
+    before = [(suite.folder / "recordings" / name).read_bytes() for name in names]
+    suite.write(FAILING.replace("RIGHT", "False"))
+    suite.run("--s3-record-mode=all")
+    assert [(suite.folder / "recordings" / name).read_bytes() for name in names] == before
+
+
+def test_an_old_test_without_a_recording_says_so(suite):
+    suite.write(FAILING.replace("RIGHT", "False"))
+    result = suite.run("--s3-record-mode=none", "-k", "test_fails_in_a_part")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*test_fails_in_a_part-*.osp: there is no such recording:", "    PutObject bucket/a"])
+
+
+AROUND = """
+@pytest.fixture
+def seeded(s3):
+    s3.put_object(Bucket="bucket", Key="seed", Body=b"seed")
+    yield
+    s3.delete_object(Bucket="bucket", Key="seed")
+
+def test_before(seeded, s3_recording, s3, s3_gateway):
+    assert s3.get_object(Bucket="bucket", Key="seed")["Body"].read() == b"seed"
+
+def test_after(s3_recording, seeded, s3):
+    assert s3.get_object(Bucket="bucket", Key="seed")["Body"].read() == b"seed"
+
+def test_late(request, s3):
+    request.getfixturevalue("s3_recording")
+    s3.put_object(Bucket="bucket", Key="late", Body=b"x")
+"""
+
+
+def test_what_fixtures_ask_for_belongs_to_the_recording(suite):
+    suite.write(AROUND)
+    suite.run().assert_outcomes(passed=3)
+    for name in ("before", "after"):
+        assert suite.operations(f"test_it/test_{name}.osp") == ["PutObject", "GetObject", "DeleteObject"]
+    assert suite.operations("test_it/test_late.osp") == ["PutObject"]
+    suite.run("--s3-record-mode=none").assert_outcomes(passed=3)
+    assert not suite.had_a_store
+
+
+def test_what_they_ask_for_after_the_test_has_to_be_recorded_as_well(suite):
+    suite.write(AROUND)
+    suite.run().assert_outcomes(passed=3)
+    before = (suite.folder / "recordings/test_it/test_before.osp").read_bytes()
+    suite.write(
+        AROUND.replace(
+            '    s3.delete_object(Bucket="bucket", Key="seed")',
+            """
+    try:
+        s3.delete_object(Bucket="bucket", Key="other")
+    except Exception:
+        pass
+""",
+        )
+    )
+    result = suite.run("-k", "before")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*it has no answer, or none any more, to these requests:", "    DeleteObject bucket/other"]
+    )
+    assert (suite.folder / "recordings/test_it/test_before.osp").read_bytes() == before
+    assert not suite.had_a_store
+
+
 def test_nor_is_what_asked_for_nothing(suite):
     suite.write("def test_idle(s3_recording):\n    pass\n")
     suite.run().assert_outcomes(passed=1)

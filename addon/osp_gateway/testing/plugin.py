@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -15,10 +16,35 @@ from osp_gateway.testing.process import TestingError
 from osp_gateway.testing.recordings import DEFAULT_MODE, MODES, Plan, default_file
 
 _RECORDING: Final = pytest.StashKey[S3Recording]()
-_PASSED: Final = pytest.StashKey[bool]()
+_OUTCOME: Final = pytest.StashKey["_Outcome"]()
 _SESSION: Final = pytest.StashKey[Session]()
 _LOG_BEGINS: Final = pytest.StashKey[int]()
 MAX_LOG: Final = 20_000
+
+
+@dataclass
+class _Outcome:
+    """What has become of a test. `unittest` and subtests tell of failures by their reports alone.
+
+    `told` is what was wrong with its requests when it ended.
+    """
+
+    ended: bool = False
+    failed: bool = False
+    last: str = ""
+    told: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """All of it."""
+        return self.ended and not self.failed and self.last == "passed"
+
+    def reported(self, report: pytest.TestReport) -> None:
+        """About a subtest, or at last about the test itself."""
+        self.failed = self.failed or report.failed
+        self.last = report.outcome
+        if report.failed and self.told and self.told not in report.longreprtext:
+            report.sections.append(("S3 recording", self.told))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,24 +112,47 @@ def s3_gateway(request: pytest.FixtureRequest, _s3_session: Session) -> Iterator
     node = cast("pytest.Item", request.node)
     node.stash[_SESSION] = _s3_session
     node.stash[_LOG_BEGINS] = _s3_session.process.size()
+    node.stash[_OUTCOME] = _Outcome()
     _s3_session.begin()
+    gateway = S3Gateway(_s3_session)
+    if "s3_recording" in request.fixturenames:
+        _begin_recording(request, gateway)  # what other fixtures ask for, before and after the test, belongs to it
     with pytest.MonkeyPatch.context() as environment:
         for name, value in without_proxy(os.environ).items():
             environment.setenv(name, value)  # clients in this process would ask a proxy for the gateway, too
-        yield S3Gateway(_s3_session)
+        yield gateway
+    _end_recording(node)
 
 
 @pytest.fixture
-def s3_recording(request: pytest.FixtureRequest, s3_gateway: S3Gateway) -> Iterator[S3Recording]:
+def s3_recording(request: pytest.FixtureRequest, s3_gateway: S3Gateway) -> S3Recording:
     """Answers from a recording, or makes one: that of this test, or `s3_recording("name")`."""
+    node = cast("pytest.Item", request.node)
+    if _RECORDING not in node.stash:  # asked for while the test runs
+        _begin_recording(request, s3_gateway)
+    return node.stash[_RECORDING]
+
+
+def _begin_recording(request: pytest.FixtureRequest, gateway: S3Gateway) -> None:
     node = cast("pytest.Item", request.node)
     mode = _mode(request.config)
     folder = node.path.parent / str(request.config.getini("s3_recording_dir")) / node.path.stem
     test = node.nodeid.partition("::")[2]
-    recording = S3Recording(s3_gateway.session, Plan.of(mode, default_file(folder, test)), folder, mode)
-    node.stash[_RECORDING] = recording
-    yield recording
-    recording.end(passed=node.stash.get(_PASSED, False))
+    plan = Plan.of(mode, default_file(folder, test))
+    node.stash[_RECORDING] = S3Recording(gateway.session, plan, folder, mode)
+
+
+def _end_recording(node: pytest.Item) -> None:
+    """Also where fixtures have asked for what was not recorded, after the test."""
+    if (recording := node.stash.get(_RECORDING, None)) is None:
+        return
+    text = _unmatched(node)
+    try:
+        recording.end(passed=node.stash[_OUTCOME].passed and not text)
+    finally:
+        del node.stash[_RECORDING]
+    if text and text != node.stash[_OUTCOME].told:
+        pytest.fail(text, pytrace=False)
 
 
 @pytest.fixture
@@ -117,15 +166,18 @@ def s3_faults(s3_gateway: S3Gateway) -> Iterator[S3Faults]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """A test whose requests were not recorded, or had no store, has failed, whatever its code made of their errors."""
+    outcome = item.stash.get(_OUTCOME, None) or _Outcome()
     try:
         result = yield
     except Exception as error:
-        if text := _problem(item):
-            error.add_note(text)
+        outcome.told = _problem(item)
+        if outcome.told:
+            error.add_note(outcome.told)
         raise
-    if text := _problem(item):
-        pytest.fail(text, pytrace=False)
-    item.stash[_PASSED] = True
+    outcome.told = _problem(item)
+    if outcome.told:
+        pytest.fail(outcome.told, pytrace=False)
+    outcome.ended = True
     return result
 
 
@@ -155,8 +207,10 @@ def pytest_runtest_makereport(
     item: pytest.Item,
     call: pytest.CallInfo[None],  # noqa: ARG001 - the hook's own
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What the gateway said during a test that has failed."""
+    """Whether the test has passed, and what the gateway said during one that has failed."""
     report = yield
+    if report.when == "call" and (outcome := item.stash.get(_OUTCOME, None)) is not None:
+        outcome.reported(report)
     session = item.stash.get(_SESSION, None)
     if report.failed and session is not None:
         log = session.process.written(item.stash[_LOG_BEGINS])
