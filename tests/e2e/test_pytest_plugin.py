@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -779,6 +781,48 @@ def test_pids(s3_gateway):
     for pid in pids:
         status = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False).stdout
         assert status.strip() in ("", "Z")
+
+
+def test_nor_where_a_test_has_forked(suite):
+    suite.write(
+        """
+import os, signal
+
+def test_forked(s3, s3_gateway):
+    s3.list_objects_v2(Bucket="bucket")
+    session = s3_gateway.session
+    with open("pids", "w") as file:
+        file.write(f"{session.process.process.pid} {session.store._running.process.pid}")
+    if (pid := os.fork()) == 0:
+        with pytest.raises(Exception, match="expected this from the process that pytest runs in"):
+            s3_gateway.requests()
+        signal.pause()
+    with open("fork", "w") as file:
+        file.write(str(pid))
+"""
+    )
+    suite.run().assert_outcomes(passed=1)
+    try:
+        for pid in (suite.folder / "pids").read_text().split():
+            own = subprocess.run(["ps", "-o", "stat=", "-g", pid], capture_output=True, text=True, check=False).stdout
+            assert own.strip() in ("", "Z"), "itself, and what it has started"
+    finally:
+        os.kill(int((suite.folder / "fork").read_text()), signal.SIGKILL)
+
+
+SHADOWS = ("calendar.py", "h2.py", "tokenize.py", "flask/__init__.py", "mitmproxy/__init__.py", "subprocess.py")
+
+
+def test_what_lies_in_the_folder_is_none_of_its_imports(suite):
+    for name in SHADOWS:
+        (suite.folder / name).parent.mkdir(exist_ok=True)
+        (suite.folder / name).write_text("raise ImportError('of the project under test')\n")
+    tests = suite.pytester.mkdir("tests")
+    (tests / "test_it.py").write_text(HEAD + SESSION)
+    options = ["-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:asyncio", "--import-mode=importlib"]
+    command = [Path(sys.executable).with_name("pytest"), *options, f"--basetemp={suite.folder / 'temp'}"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)  # pytester's has the folder in its path
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_nor_where_pytest_is_killed(suite):

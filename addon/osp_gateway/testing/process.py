@@ -6,10 +6,12 @@ import json
 import os
 import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +30,11 @@ class TestingError(Exception):
     __test__ = False
 
 
+def python_module(name: str) -> list[str]:
+    """The command for one of our modules: what lies in the folder that pytest runs in is none of its imports (-P)."""
+    return [sys.executable, "-P", "-m", name]
+
+
 class Process:
     """A child process whose log is a file, and which ends with its standard input."""
 
@@ -43,6 +50,8 @@ class Process:
             env={**os.environ, **(env or {})},
             start_new_session=True,  # Ctrl-C is for pytest
         )
+        self._owner = os.getpid()
+        _RUNNING.add(self)
 
     def written(self, since: int = 0) -> str:
         """Its log, from an octet on."""
@@ -65,8 +74,25 @@ class Process:
             time.sleep(0.02)
         raise TestingError(f"{self.process.args!r} did not start:\n{self.written()[-TOLD_OCTETS:]}")
 
+    @property
+    def ours(self) -> bool:
+        """Whether this process has started it, and not one that this one was forked off."""
+        return os.getpid() == self._owner
+
+    def let_go(self) -> None:
+        """After a fork: as long as two of us hold its input, it would not end with either."""
+        assert self.process.stdin is not None
+        if self.process.stdin.closed:
+            return
+        # Closed, its number could be that of another file by the time that Python closes it as well.
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, self.process.stdin.fileno(), inheritable=False)
+        os.close(nothing)
+
     def stop(self) -> None:
-        """End it."""
+        """End it, and what it has started."""
+        if not self.ours:
+            return
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         with suppress(OSError):  # it has ended by itself
@@ -74,10 +100,21 @@ class Process:
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(STOP_SECONDS)
         self.process.stdout.close()
         self._out.close()
+
+
+_RUNNING: Final[weakref.WeakSet[Process]] = weakref.WeakSet()
+
+
+def _let_go_of_all() -> None:
+    for process in list(_RUNNING):
+        process.let_go()
+
+
+os.register_at_fork(after_in_child=_let_go_of_all)
 
 
 class GatewayProcess(Process):
@@ -89,7 +126,7 @@ class GatewayProcess(Process):
         Raises:
             TestingError: it does not start; the text says why.
         """
-        super().__init__([sys.executable, "-m", "osp_gateway.testing.child"], log)
+        super().__init__(python_module("osp_gateway.testing.child"), log)
         self._lines: queue.Queue[bytes] = queue.Queue()
         self._lock = threading.Lock()
         self._asked = 0
@@ -107,6 +144,8 @@ class GatewayProcess(Process):
         Raises:
             TestingError: it cannot be done, or there is no answer in time.
         """
+        if not self.ours:
+            raise TestingError(f"{do}: expected this from the process that pytest runs in, not from a fork of it")
         with self._lock:
             self._asked += 1
             self._say(_line({"do": do, "number": self._asked, **order}))

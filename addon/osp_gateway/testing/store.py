@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from osp_gateway.testing.process import START_SECONDS, Process, TestingError
+from osp_gateway.testing.process import START_SECONDS, Process, TestingError, python_module
 
 ACCESS_KEY: Final = "store-fake-key"
 SECRET_KEY: Final = "store-fake-secret"  # noqa: S105 - of a server on loopback, for as long as a test runs
@@ -103,7 +103,7 @@ class DefaultStore:
         root = self._folder / "buckets"
         root.mkdir(exist_ok=True)
         keys = f"{ACCESS_KEY},{SECRET_KEY}"
-        keeper = [sys.executable, "-m", "osp_gateway.testing.keeper"]
+        keeper = python_module("osp_gateway.testing.keeper")
         command = [*keeper, rclone, "serve", "s3", "--auth-key", keys, "--addr", f"{LOOPBACK}:0"]
         config = ["--config", str(self._folder / "rclone.conf"), "--vfs-cache-mode", "off", str(root)]
         running = Process([*command, *config], self._folder / "rclone.log")
