@@ -434,6 +434,13 @@ def test_what_fixtures_ask_for_belongs_to_the_recording(suite):
     assert not suite.had_a_store
 
 
+def test_a_fixture_without_a_recorded_answer_says_so_once(suite):
+    suite.write(AROUND)
+    result = suite.run("--s3-record-mode=none", "-k", "before")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*test_before.osp: there is no such recording:", "    PutObject bucket/seed"])
+
+
 def test_what_they_ask_for_after_the_test_has_to_be_recorded_as_well(suite):
     suite.write(AROUND)
     suite.run().assert_outcomes(passed=3)

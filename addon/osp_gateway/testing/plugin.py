@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -40,7 +41,7 @@ class _Outcome:
         return self.ended and not self.failed and self.last == "passed"
 
     def reported(self, report: pytest.TestReport) -> None:
-        """About a subtest, or at last about the test itself."""
+        """About the fixtures, a subtest, or at last about the test itself."""
         self.failed = self.failed or report.failed
         self.last = report.outcome
         if report.failed and self.told and self.told not in report.longreprtext:
@@ -209,7 +210,11 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Whether the test has passed, and what the gateway said during one that has failed."""
     report = yield
-    if report.when == "call" and (outcome := item.stash.get(_OUTCOME, None)) is not None:
+    outcome = item.stash.get(_OUTCOME, None)
+    if outcome is not None and report.when == "setup" and report.failed:
+        with suppress(TestingError):  # the gateway has ended, which the report says
+            outcome.told = _problem(item)
+    if outcome is not None and report.when != "teardown":
         outcome.reported(report)
     session = item.stash.get(_SESSION, None)
     if report.failed and session is not None:
