@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -58,8 +58,9 @@ def test_a_fork_does_not_stop_them(tmp_path):
 def test_what_does_not_end_is_ended_with_what_it_has_started(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
     one = Process([sys.executable, "-c", NEVER], tmp_path / "log")
-    number = int(one.process.stdout.readline())
+    started = os.pidfd_open(int(one.process.stdout.readline()))
     one.stop()
     assert one.process.returncode == -signal.SIGKILL
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True, check=False).stdout
-    assert state.strip() in ("", "Z")
+    ended, _, _ = select.select([started], [], [], 60)
+    os.close(started)
+    assert ended
