@@ -122,8 +122,12 @@ class Tolerance(Model):
         return element in SECRETS or message or self._lists(operation, "elements", element)
 
     def any_text(self, operation: str, element: str) -> bool:
-        """Whether an element's text may be anything."""
-        return element in ALWAYS_OTHER or self._lists(operation, "values", element)
+        """Whether an element's text may be anything, or nothing."""
+        return self._lists(operation, "values", element)
+
+    def another_text(self, operation: str, element: str) -> bool:
+        """Whether an element's text is another each time."""
+        return element in ALWAYS_OTHER or self.any_text(operation, element)
 
     def same_status(self, operation: str, one: int, other: int) -> bool:
         """Whether a status is as good as another."""

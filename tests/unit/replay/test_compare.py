@@ -99,6 +99,7 @@ def test_a_time_of_change_must_be_there_and_may_be_another():
     one, other = (answer(headers={"last-modified": f"{day} Nov 2026"}) for day in (1, 2))
     assert differences(one, other) == []
     assert places(one, answer()) == ["header last-modified"]
+    assert places(answer(304, headers=dict(one.headers)), answer(304)) == []
 
 
 def test_what_is_for_browsers_is_compared_where_the_request_was_one_s():
@@ -271,6 +272,12 @@ def test_tolerated_elements_may_be_absent_and_tolerated_values_may_not():
     assert listed(*missing, Rule(elements=("Size",))) == []
     assert listed(*missing, Rule(values=("Size",)))
     assert listed("<Size>2", "<Size>3", Rule(values=("Size",))) == []
+    assert listed("<Size>2", "<Size>", Rule(values=("Size",))) == []
+
+
+def test_a_time_is_another_each_time_and_there_is_one():
+    assert listed("<LastModified>now", "<LastModified>then") == []
+    assert listed(ONE, ONE.replace("now", "")) != []
 
 
 def test_hostile_documents_are_no_documents():
