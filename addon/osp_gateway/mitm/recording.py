@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import logging
 import os
 import re
 import stat
@@ -32,6 +33,8 @@ from osp_gateway.s3.form import boundary_of, closing, opening
 from osp_gateway.s3.head import Header, RequestHead
 from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.claim_parts import CONTENT_SHA256
+
+log = logging.getLogger(__name__)
 
 METADATA: Final = "osp"
 """Where in a flow's metadata the recording is."""
@@ -65,7 +68,7 @@ class Recorder:
         self.sanitizer: Final = Sanitizer()
         self._path = path
         self._made = not path.exists()
-        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "wb", buffering=0)
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666), "wb", buffering=0)
         try:
             _take(self._file.fileno())
             self._cut = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
@@ -132,6 +135,8 @@ def _take(number: int) -> None:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise OSError(0, "another program is recording into it") from None
+    except OSError:
+        log.debug("osp_record: this file system has no locks")
 
 
 def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, sanitizer: Sanitizer) -> http.HTTPFlow:
