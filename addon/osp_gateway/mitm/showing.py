@@ -14,7 +14,7 @@ from mitmproxy import http
 from mitmproxy.flow import Flow
 
 from osp_gateway.mitm.columns import WIDTH, visible, wrapped
-from osp_gateway.outcomes import Forward, Verdict
+from osp_gateway.outcomes import NOT_ASKED, Forward, Verdict
 from osp_gateway.redaction import Redactor
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import locate
@@ -107,6 +107,7 @@ class Showing:
             allowed=verdict.allowed,
             reason=_cut(scrub(verdict.reason)),
             cached=verdict.cached,
+            authorizer=verdict.authorizer,
             upstream=verdict.upstream,
             micros=verdict.micros,
             redacted=self.redactor is not None,
@@ -231,13 +232,13 @@ class Showing:
 
 
 def comment(verdict: Verdict) -> str:
-    """Who, what, verdict, from cache or not, where it went, how long the gateway took."""
+    """Who, what, verdict, from cache or not where an authorizer decided, where it went, how long the gateway took."""
     where = "/".join(part for part in (verdict.bucket, verdict.key) if part) or "/"
     decision = verdict.reason if verdict.allowed else f"REFUSED: {verdict.reason}"
     sent = f" -> {verdict.upstream}" if verdict.upstream != "-" else ""
-    cached = "from cache" if verdict.cached else "not from cache"
+    cached = ", from cache" if verdict.cached else ", not from cache" if verdict.authorizer != NOT_ASKED else ""
     who = verdict.who if verdict.tls_subject is None else f"{verdict.who} [{verdict.tls_subject}]"
-    return visible(f"{who} {verdict.operation} {where}: {decision}, {cached}{sent}, {verdict.micros} us in the gateway")
+    return visible(f"{who} {verdict.operation} {where}: {decision}{cached}{sent}, {verdict.micros} us in the gateway")
 
 
 def details_of(flow: Flow | None) -> Mapping[str, Any]:

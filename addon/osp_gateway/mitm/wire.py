@@ -23,7 +23,7 @@ from osp_gateway.backends.refusals import (
 from osp_gateway.backends.responses import OBJECT_OPERATIONS, DeleteResultCompleter, XmlNameRewriter
 from osp_gateway.backends.routes import Endpoint
 from osp_gateway.gateway import Gateway
-from osp_gateway.mitm.showing import DETAILS, Showing
+from osp_gateway.mitm.showing import Showing
 from osp_gateway.outcomes import Arrival, Forward, Refusal, Reply, Verdict
 from osp_gateway.replay.tape import Tape
 from osp_gateway.s3.head import RequestHead
@@ -101,8 +101,6 @@ def annotate(
 ) -> None:
     """Tell a person what was decided; see `Showing.verdict`."""
     showing.verdict(flow, head, verdict, domains)
-    if showing.details:
-        flow.metadata[DETAILS]["authorizer"] = verdict.authorizer
     if not verdict.allowed:
         flow.marked = REFUSED_MARK
         log.info("%s", showing.for_log(head, flow.comment))

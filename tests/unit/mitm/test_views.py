@@ -329,7 +329,8 @@ def test_an_object_that_is_xml_is_left_to_others() -> None:
         ("~marked", {"allowed": False}, True),
         ("~c 403 & !~marked", {"allowed": False}, False),
         ('~comment "not from cache"', {"cached": True}, False),
-        ('~comment "not from cache"', {}, True),
+        ('~comment "not from cache"', {"authorizer": ALLOWED}, True),
+        ('~comment "not from cache"', {"allowed": False, "authorizer": NOT_ASKED}, False),
         ('~comment "ALLOWED ONCE"', {"reason": "ALLOWED ONCE by osp.allow.once, else: denied by f"}, True),
     ],
 )

@@ -13,7 +13,7 @@ from osp_gateway.backends.responses import ResponseNames
 from osp_gateway.backends.routes import Endpoint
 from osp_gateway.mitm.showing import Showing, comment
 from osp_gateway.mitm.wire import REFUSED_MARK, adapt_response, annotate, arrival_of, head_of, response_of
-from osp_gateway.outcomes import Forward, Verdict
+from osp_gateway.outcomes import ALLOWED, Forward, Verdict
 from osp_gateway.redaction import Redactor
 from support.heads import STORE, Bench, signed_head, unsigned_head
 
@@ -128,7 +128,8 @@ async def test_the_gateways_own_answer_becomes_a_response() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, ["client-fake-key", "GetObject", "demo/a/key", "allowed by f", "not from cache", "store (demo)", "42 us"]),
+        ({}, ["client-fake-key", "GetObject", "demo/a/key", "allowed by f", "store (demo)", "42 us"]),
+        ({"authorizer": ALLOWED}, ["allowed by f, not from cache -> store"]),
         ({"cached": True}, [", from cache"]),
         ({"allowed": False, "reason": "denied by f"}, ["REFUSED", "denied by f"]),
         ({"bucket": "", "key": ""}, [" /: "]),
@@ -137,6 +138,10 @@ async def test_the_gateways_own_answer_becomes_a_response() -> None:
 def test_the_comment_tells_all_of_it(changes: dict[str, Any], words: list[str]) -> None:
     line = comment(replace(VERDICT, **changes))
     assert [word for word in words if word not in line] == []
+
+
+def test_the_comment_says_nothing_of_a_cache_where_no_authorizer_was_asked() -> None:
+    assert "cache" not in comment(replace(VERDICT, allowed=False, reason="the signature does not match"))
 
 
 @pytest.mark.parametrize("odd", ["a\nb", "a\r\nb", "a\x1b[31mb", "a\u2028b", "a\u202eb", "a\0b", "a\tb"])
