@@ -61,6 +61,7 @@ _ELEMENTS: Final = "SecretAccessKey|SessionToken|WebIdentityToken|SAMLAssertion|
 _SIGNING: Final = "|SignatureProvided|StringToSign(?:Bytes)?|CanonicalRequest(?:Bytes)?"
 _MOST_PARAMETERS: Final = 2048
 _MOST_CHUNKS: Final = 4096
+_MOST_PARTS: Final = 256
 _LONGEST_POLICY: Final = 64 * 1024
 """What has more is masked as a whole: no request of use has."""
 _SHORTEST: Final = 6
@@ -77,15 +78,24 @@ _CHUNK_SIGNATURE: Final = re.compile(rb"(chunk-signature=|x-amz-trailer-signatur
 _LONGEST_CHUNK_LINE: Final = 1024
 _SCHEME: Final = re.compile(r"(basic|bearer|digest|negotiate)\s+(.+)", re.IGNORECASE | re.DOTALL).fullmatch
 _V4: Final = re.compile(r"(\s*AWS4-[A-Z0-9-]{1,40}\s+)(.*)", re.DOTALL).fullmatch
+_SCOPE: Final = r"/[0-9][0-9A-Za-z-]{0,15}(?:/[0-9A-Za-z_.-]{1,63}){2,3}"
+_SIGNED_HEADER: Final = r"(?![0-9A-Fa-f]{32})[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+"""A name: what looks like a signature is none."""
+_USUAL_V4: Final = re.compile(
+    rf"Credential=([^\s;=,]*)({_SCOPE})(,[ ]?SignedHeaders={_SIGNED_HEADER}(?:;{_SIGNED_HEADER})*,[ ]?Signature=)"
+    r"([0-9a-f]+)"
+).fullmatch
+"""What all clients write but broken ones. It takes a third of the time."""
+_V4_SEPARATORS: Final = re.compile(r"([,;\s]+)")
+_IS_SCOPED_KEY: Final = re.compile(rf"([^\s;=,]*)({_SCOPE})").fullmatch
+_IS_SIGNED_HEADER: Final = re.compile(_SIGNED_HEADER).fullmatch
 _V2: Final = re.compile(r"(AWS [^\s:]{1,128}:)(.+)", re.DOTALL).fullmatch
 _SUSPICIOUS: Final = re.compile(rb"[\r\n\0=]|eyJ").search
 """In the value of a header that is not secret by its name. Most answers have none, and take 2 us instead of 14."""
 _LINE_ENDS: Final = re.compile(rb"(\r\n|\r|\n)")
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}").fullmatch
-_CREDENTIAL: Final = "Credential"
 _CREDENTIALS: Final = frozenset({"awsaccesskeyid", "x-amz-credential"})
 """Parameters and fields that name an access key."""
-_PLAIN_PARTS: Final = frozenset({"Credential", "SignedHeaders"})
 _BOUNDARY: Final = re.compile(r"boundary=(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))", re.IGNORECASE).search
 _PART_NAME: Final = re.compile(rb"[;\s]name=(?:\"([^\"\r\n]*)\"|([^\s;\"]+))", re.IGNORECASE).search
 _FORM_FIELDS_SHOWN: Final = frozenset({"x-amz-algorithm", "x-amz-credential", "x-amz-date"})
@@ -200,19 +210,11 @@ class Redactor:
 
     def _authorization(self, text: str) -> str:
         if (match := _V4(text)) is not None:
-            return match[1] + ",".join([self._authorization_part(piece) for piece in match[2].split(",")])
+            return match[1] + "".join([plain + self._mark_text(secret) for plain, secret in _v4_parts(match[2])])
         for form in (_V2, _SCHEME):
             if (match := form(text)) is not None:
                 return f"{match[1]}{'' if form is _V2 else ' '}{self._mark_text(match[2])}"
         return self._mark_text(text)
-
-    def _authorization_part(self, piece: str) -> str:
-        name, equals, value = piece.partition("=")
-        if name.strip() == _CREDENTIAL:
-            return f"{name}{equals}{self.credential(value)}"
-        if name.strip() in _PLAIN_PARTS:
-            return piece
-        return f"{name}={self._mark_text(value.strip())}" if equals else self._mark_text(piece.strip())
 
     def credential(self, value: str) -> str:
         """An access key, with or without its credential scope: masked where it is a token."""
@@ -419,6 +421,8 @@ class Redactor:
         for sighting in signatures:
             if told(sighting.access_key) != sighting.access_key:
                 self._note(found, sighting.access_key, _octets(sighting.access_key))
+            if sighting.signature not in found:
+                self._note(found, sighting.signature, _octets(sighting.signature))
         return found
 
     def _note(self, found: dict[str, str], value: str, plain: bytes) -> None:
@@ -446,6 +450,39 @@ def _parts_of_credential(value: str) -> tuple[str, str, str]:
     return (pieces[0], "/", "/".join(pieces[1:])) if len(pieces) == 5 else (value, "", "")
 
 
+def _v4_parts(text: str) -> Iterator[tuple[str, str]]:
+    """The parts of an Authorization header, however they are separated: what is plain, and a secret that follows it."""
+    if (usual := _USUAL_V4(text)) is not None:
+        key, scope, between, signature = usual.groups()
+        yield from _key_parts(key, scope)
+        yield between, signature
+        return
+    pieces = _V4_SEPARATORS.split(text)
+    if len(pieces) > 2 * _MOST_PARTS:
+        yield "", text
+        return
+    separator, listing = "", False
+    for piece, following in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
+        name, equals, value = piece.partition("=")
+        listing = name == "SignedHeaders" if equals else listing and separator == ";"
+        if name == "Credential" and (scoped := _IS_SCOPED_KEY(value)) is not None:
+            yield from _key_parts(scoped[1], scoped[2])
+        elif listing and _IS_SIGNED_HEADER(value if equals else piece):
+            yield piece, ""
+        else:
+            yield name + equals if equals else "", value if equals else piece
+        yield following, ""
+        separator = following
+
+
+def _key_parts(key: str, scope: str) -> Iterator[tuple[str, str]]:
+    if told(key) == key:
+        yield f"Credential={key}{scope}", ""
+    else:
+        yield "Credential=", key
+        yield scope, ""
+
+
 def _header_secrets(name: str, value: str) -> Iterator[str]:
     """What is secret in a header's value."""
     if name == "cookie":
@@ -454,10 +491,7 @@ def _header_secrets(name: str, value: str) -> Iterator[str]:
     elif name not in ("authorization", "proxy-authorization"):
         yield value
     elif (match := _V4(value)) is not None:
-        pieces = [piece.partition("=") for piece in match[2].split(",")]
-        yield from (
-            (text if equals else first).strip() for first, equals, text in pieces if first.strip() not in _PLAIN_PARTS
-        )
+        yield from (secret for _, secret in _v4_parts(match[2]) if secret)
     elif (match := _V2(value) or _SCHEME(value)) is not None:
         yield match[2]
     else:

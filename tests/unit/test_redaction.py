@@ -15,7 +15,8 @@ from osp_gateway.s3.head import RequestHead
 REDACTOR = Redactor(["X-Internal-Ticket"], key=b"a fake key of the tests")
 SIGNATURE = "0123456789abcdef" * 4
 TOKEN = "a-fake/session+token=="
-V4 = f"AWS4-HMAC-SHA256 Credential=KEY/20261125/us-east-1/s3/aws4_request, SignedHeaders=host, Signature={SIGNATURE}"
+SCOPE = "20261125/us-east-1/s3/aws4_request"
+V4 = f"AWS4-HMAC-SHA256 Credential=KEY/{SCOPE}, SignedHeaders=host, Signature={SIGNATURE}"
 
 
 def head(*headers: tuple[str, str], method: str = "GET", query: str = "") -> RequestHead:
@@ -50,6 +51,43 @@ def test_what_is_secret_in_a_header_is_masked_and_the_rest_stays(name: str, valu
     masked = REDACTOR.header(name, value)
     assert secret not in masked
     assert left in masked
+
+
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        (V4.replace(", ", " "), "aws4_request SignedHeaders=host Signature=redacted-"),
+        (V4.replace(", ", ";"), "aws4_request;SignedHeaders=host;Signature=redacted-"),
+        (V4.replace(", ", "\t"), "aws4_request\tSignedHeaders=host\tSignature=redacted-"),
+        (V4.replace(", Signature", " Signature"), "aws4_request, SignedHeaders=host Signature=redacted-"),
+        (V4.replace(", Signature", ";Signature"), "SignedHeaders=host;Signature=redacted-"),
+        (V4.replace("host, ", "host;x-amz-date "), "SignedHeaders=host;x-amz-date Signature=redacted-"),
+        (V4.replace(", SignedHeaders", "SignedHeaders"), "Signature=redacted-"),
+        (V4.replace(", Signature=", ";"), "SignedHeaders=host;redacted-"),
+        (V4.replace(", Signature=", ":Signature:"), "SignedHeaders=redacted-"),
+        (V4.replace(", Signature=", " "), "SignedHeaders=host redacted-"),
+        (V4.replace("Signature=", "Signature = "), "SignedHeaders=host, redacted-"),
+        (V4.replace("Signature=", "signature:"), "SignedHeaders=host, redacted-"),
+        (V4.replace("=KEY/", f"={SIGNATURE}={SIGNATURE}/"), "Credential=redacted-"),
+        (V4.replace("/aws4_request", f"/{SIGNATURE}"), "Credential=redacted-"),
+        (V4.replace("host", "host;" * 300), "AWS4-HMAC-SHA256 redacted-"),
+    ],
+)
+def test_a_signature_is_masked_however_the_parts_of_the_header_are_separated(written: str, left: str) -> None:
+    masked = REDACTOR.header("authorization", written)
+    assert SIGNATURE not in masked
+    assert left in masked
+    assert SIGNATURE not in REDACTOR.scrubber(head(("authorization", written)))(f"{written} is wrong")
+
+
+@given(
+    st.text(alphabet=" \t,;", max_size=3), st.text(alphabet=" \t,;", max_size=3), st.text(alphabet=" \t", max_size=2)
+)
+def test_no_separators_leave_it(first: str, second: str, blank: str) -> None:
+    written = f"AWS4-HMAC-SHA256 Credential=KEY/{SCOPE}{first}SignedHeaders=host{second}Signature{blank}={blank}"
+    masked = REDACTOR.header("authorization", written + SIGNATURE)
+    assert SIGNATURE not in masked
+    assert REDACTOR.header("authorization", masked) == masked
 
 
 @pytest.mark.parametrize(
@@ -233,7 +271,6 @@ def test_text_about_a_request_does_not_tell_its_secrets(secret: str) -> None:
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLW9mLWZha2U"
 BLANK_IN_IT = "ewogICJhbGciOiAiSFMyNTYifQ.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLW9mLWZha2U"
-SCOPE = "20261125/us-east-1/s3/aws4_request"
 TOKENS = pytest.mark.parametrize("token", [JWT, BLANK_IN_IT, "x" * 400], ids=["jwt", "with-blanks", "long"])
 
 
