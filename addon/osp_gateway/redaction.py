@@ -19,8 +19,8 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import quote, unquote_to_bytes
-from xml.sax.saxutils import escape
+from urllib.parse import quote, unquote, unquote_to_bytes
+from xml.sax.saxutils import escape, unescape
 
 from osp_gateway import tokens
 from osp_gateway.s3.head import RequestHead
@@ -66,6 +66,10 @@ _LONGEST_POLICY: Final = 64 * 1024
 """What has more is masked as a whole: no request of use has."""
 _SHORTEST: Final = 6
 """Shorter values are not looked for in other text: they would be found where they are not."""
+_MOST_SECRETS: Final = 64
+_MOST_SEARCHED: Final = 1 << 23
+"""Beyond so many secrets of a request, or characters to be searched for all their forms, texts that may hold one of
+them are masked as a whole."""
 
 _IN_TEXT: Final = re.compile(
     r"((x-amz-credential|x-amz-signature|security-token|session-token|customer-key(?:-md5)?|access_token|id_token"
@@ -196,7 +200,7 @@ class Redactor:
         if name in (b"authorization", b"proxy-authorization"):
             masked = self._authorization(text)
         elif name == b"cookie":
-            masked = ";".join([self._cookie(piece) for piece in text.split(";")])
+            masked = self._cookies(text)
         elif name == b"set-cookie":
             first, semicolon, rest = text.partition(";")
             masked = self._cookie(first) + semicolon + rest
@@ -210,16 +214,26 @@ class Redactor:
 
     def _authorization(self, text: str) -> str:
         if (match := _V4(text)) is not None:
-            return match[1] + "".join([plain + self._mark_text(secret) for plain, secret in _v4_parts(match[2])])
+            return match[1] + self._v4(match[2])
         for form in (_V2, _SCHEME):
             if (match := form(text)) is not None:
                 return f"{match[1]}{'' if form is _V2 else ' '}{self._mark_text(match[2])}"
         return self._mark_text(text)
 
+    def _v4(self, text: str) -> str:
+        parts = list(_v4_parts(text))
+        if len(parts) > _MOST_PARTS:
+            return self._mark_text(text)
+        return "".join([plain + self._mark_text(secret) for plain, secret in parts])
+
     def credential(self, value: str) -> str:
         """An access key, with or without its credential scope: masked where it is a token."""
         key, slash, scope = _parts_of_credential(value)
         return f"{self._mark_text(key)}{slash}{scope}" if key and told(key) != key else value
+
+    def _cookies(self, text: str) -> str:
+        pieces = text.split(";")
+        return self._mark_text(text) if len(pieces) > _MOST_PARTS else ";".join([self._cookie(one) for one in pieces])
 
     def _cookie(self, piece: str) -> str:
         name, equals, value = piece.partition("=")
@@ -385,19 +399,29 @@ class Redactor:
             signatures: those in it, where they are known already.
         """
         found = sightings(head) if signatures is None else signatures
-        marks = sorted(self._secrets(head, found).items(), key=lambda pair: -len(pair[0]))
+        secrets = self._secrets(head, found)
+        searched = secrets if len(secrets) <= _MOST_SECRETS else {}
+        marks = sorted(self._forms(searched).items(), key=lambda pair: -len(pair[0]))
+        many = _Many(secrets) if len(secrets) > _MOST_SECRETS else None
 
         def scrub(text: str) -> str:
-            for secret, mark in marks:
-                if secret in text:
-                    text = text.replace(secret, mark)
-            if ":" in text:
-                text = self._header_line.sub(self._scrubbed_line, text)
-            if _may_have_parameters(text):
-                text = _IN_TEXT.sub(self._scrubbed_value, text)
-            return tokens.replaced(text, self.mark)
+            if many is None and len(marks) * len(text) <= _MOST_SEARCHED:
+                for secret, mark in marks:
+                    if secret in text:
+                        text = text.replace(secret, mark)
+                return self._scrubbed(text)
+            text = self._scrubbed(text)
+            return self.mark(text) if (many or _Many(secrets)).may_be_in(text) else text
 
         return scrub
+
+    def _scrubbed(self, text: str) -> str:
+        """Text without what is seen to be secret by what stands before it."""
+        if ":" in text:
+            text = self._header_line.sub(self._scrubbed_line, text)
+        if _may_have_parameters(text):
+            text = _IN_TEXT.sub(self._scrubbed_value, text)
+        return tokens.replaced(text, self.mark)
 
     def _scrubbed_value(self, match: re.Match[str]) -> str:
         written = match[3].encode("utf-8", "surrogatepass")
@@ -407,31 +431,55 @@ class Redactor:
     def _scrubbed_line(self, match: re.Match[str]) -> str:
         return f"{match[1]}:{self._value(match[1].lower().encode(), _octets(match[2])).decode('latin-1')}"
 
-    def _secrets(self, head: RequestHead, signatures: Sequence[Sighting]) -> dict[str, str]:
-        """Each secret of a head, in the forms in which it may be told, with its mark."""
-        found: dict[str, str] = {}
+    def _secrets(self, head: RequestHead, signatures: Sequence[Sighting]) -> dict[str, bytes]:
+        """Each secret of a head, as it was written and without its percent-encoding."""
+        found: dict[str, bytes] = {}
         for name, value in head.headers:
             if name.lower() in self._headers:
                 for secret in _header_secrets(name.lower(), value):
-                    self._note(found, secret, _octets(secret))
+                    found[secret] = _octets(secret)
         for piece in head.query.split("&"):
             name, equals, value = piece.partition("=")
             if equals and self._is_secret(_octets(name)):
-                self._note(found, value, _decoded(_octets(value)))
+                found[value] = _decoded(_octets(value))
         for sighting in signatures:
             if told(sighting.access_key) != sighting.access_key:
-                self._note(found, sighting.access_key, _octets(sighting.access_key))
-            if sighting.signature not in found:
-                self._note(found, sighting.signature, _octets(sighting.signature))
+                found[sighting.access_key] = _octets(sighting.access_key)
+            found.setdefault(sighting.signature, _octets(sighting.signature))
         return found
 
-    def _note(self, found: dict[str, str], value: str, plain: bytes) -> None:
-        """`value` as it was written, `plain` without its percent-encoding."""
-        mark, text = self.mark(plain), plain.decode("latin-1")
-        alike = value == text and text.isascii() and text.isalnum()  # as a signature's hexadecimal digits
-        for form in (text,) if alike else (value, text, quote(plain, safe=""), quote(plain), escape(text)):
-            if len(form) >= _SHORTEST and not IS_MARK(form):
-                found.setdefault(form, mark)
+    def _forms(self, secrets: Mapping[str, bytes]) -> dict[str, str]:
+        """The forms in which secrets may be told, with their marks."""
+        found: dict[str, str] = {}
+        for value, plain in secrets.items():
+            mark, text = self.mark(plain), plain.decode("latin-1")
+            alike = value == text and text.isascii() and text.isalnum()  # as a signature's hexadecimal digits
+            for form in (text,) if alike else (value, text, quote(plain, safe=""), quote(plain), escape(text)):
+                if len(form) >= _SHORTEST and not IS_MARK(form):
+                    found.setdefault(form, mark)
+        return found
+
+
+class _Many:
+    """More secrets than can be looked for one by one: it is told at once whether a text may hold any of them."""
+
+    def __init__(self, secrets: Mapping[str, bytes]) -> None:
+        self._beginnings = frozenset(
+            form[:_SHORTEST]
+            for value, plain in secrets.items()
+            for form in (value, plain.decode("latin-1"))
+            if len(form) >= _SHORTEST
+        )
+
+    def may_be_in(self, text: str) -> bool:
+        """Whether one of them begins anywhere in it, however it is escaped."""
+        forms = {text, unquote(text, "latin-1"), unescape(text)}
+        return any(not self._beginnings.isdisjoint(_pieces(form)) for form in forms)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """All pieces of the length of the shortest secret."""
+    return (text[place : place + _SHORTEST] for place in range(len(text) - _SHORTEST + 1))
 
 
 def _may_have_parameters(text: str) -> bool:
@@ -458,9 +506,6 @@ def _v4_parts(text: str) -> Iterator[tuple[str, str]]:
         yield between, signature
         return
     pieces = _V4_SEPARATORS.split(text)
-    if len(pieces) > 2 * _MOST_PARTS:
-        yield "", text
-        return
     separator, listing = "", False
     for piece, following in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
         name, equals, value = piece.partition("=")

@@ -122,6 +122,15 @@ GROWING: Mapping[str, tuple[str, Callable[[int], bytes]]] = {
     "encoded signatures": ("masking", lambda n: b"GET /b/k" + _times(b"%3FX-Amz-Signature%3Da", n) + b"\nhost:a"),
     "signatures in text": ("masking", lambda n: b"GET /\nhost:a\n\n" + _times(b"x-amz-signature=", n)),
     "cookies": ("masking", lambda n: b"GET /\ncookie:" + _times(b"a=b;", min(n, 65_536))),
+    "secrets and a text": (
+        "masking",
+        lambda n: b"GET /\ncookie:" + _names(b"=%06d;", min(n, 57_344)) + b"\n\n" + _names(b"=%06d;", n),
+    ),
+    "few secrets and a text": (
+        "masking",
+        lambda n: b"GET /\ncookie:" + _names(b"=%%61%04d;", min(n, 448)) + b"\n\n" + _names(b"%%61%04d;", n),
+    ),
+    "parts of an authorization": ("masking", lambda n: b"GET /\nauthorization:AWS4-A " + _names(b"a=%06d,", n)),
     "parts of a credential": ("masking", lambda n: b"GET /?X-Amz-Credential=" + _times(b"/", n) + b"\nhost:a"),
     "secrets of an answer": ("masking", lambda n: b"GET /\nhost:a\n\n" + _times(b"<Token-0><![CDATA[", n)),
     "elements of an answer": ("masking", lambda n: b"GET /\nhost:a\n\n<" + _times(b"<SecretAccessKey ", n)),

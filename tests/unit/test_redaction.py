@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -265,6 +266,34 @@ def test_no_body_makes_it_raise(body: bytes, kind: str) -> None:
 def test_text_about_a_request_does_not_tell_its_secrets(secret: str) -> None:
     scrub = REDACTOR.scrubber(head(("x-amz-security-token", secret), ("cookie", "a=" + secret.replace(";", ""))))
     assert secret not in scrub(f'the token "{secret}" is wrong\nx-amz-security-token:{secret}\n')
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "query"),
+    [
+        ("cookie", ";".join(f"a={number:06x}" for number in range(7000)), ""),
+        ("cookie", ";".join(f"a=%{number:06x}" for number in range(5000)), ""),
+        ("authorization", "AWS4-HMAC-SHA256 " + ",".join(f"a={number:06x}" for number in range(5000)), ""),
+        ("host", "h", "&".join(f"token={number:06x}" for number in range(2000))),
+    ],
+    ids=["cookies", "encoded cookies", "parts", "parameters"],
+)
+def test_of_very_many_secrets_none_is_told_and_it_does_not_take_long(name: str, value: str, query: str) -> None:
+    begin = time.process_time()
+    scrub = REDACTOR.scrubber(head((name, value), query=query))
+    secret = "%0004d2" if "%" in value else "0004d2"
+    for text in (f"/demo/key\n{query}\n{name}:{value}\nhost", f"the value {secret} is wrong"):
+        assert secret not in scrub(text)
+    assert scrub("who is it?") == "who is it?"
+    assert time.process_time() - begin < 0.5
+
+
+def test_where_few_secrets_are_looked_for_in_a_very_long_text_it_may_be_masked_as_a_whole() -> None:
+    cookies = [f"fake%2Fcookie{number}" for number in range(60)]
+    scrub = REDACTOR.scrubber(head(("cookie", ";".join(f"a={cookie}" for cookie in cookies))))
+    assert scrub(f"{cookies[7]} is wrong") == f"{REDACTOR.mark(cookies[7])} is wrong"
+    assert scrub("x" * 90_000) == "x" * 90_000
+    assert IS_MARK(scrub("x" * 90_000 + cookies[7]))
 
 
 # Tokens in the place of access keys
