@@ -23,6 +23,8 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from xml.sax.saxutils import escape, unescape
 
 from osp_gateway import tokens
+from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.form import part_name
 from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.explain.reading import Sighting, sightings
 from osp_gateway.sigv4.keys import told
@@ -101,7 +103,18 @@ _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}").fullmatch
 _CREDENTIALS: Final = frozenset({"awsaccesskeyid", "x-amz-credential"})
 """Parameters and fields that name an access key."""
 _BOUNDARY: Final = re.compile(r"boundary=(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))", re.IGNORECASE).search
-_PART_NAME: Final = re.compile(rb"[;\s]name=(?:\"([^\"\r\n]*)\"|([^\s;\"]+))", re.IGNORECASE).search
+_DISPOSITION: Final = re.compile(
+    rb"content-disposition:[ \t]*form-data(?:[ \t]*;[ \t]*(?:file)?name=(?:\"[^\"]*\"|[^\s;\"]*))*", re.IGNORECASE
+).fullmatch
+_USUAL_PART: Final = re.compile(
+    rb'\r\ncontent-disposition: form-data; name="([0-9a-z_.-]+)"(?:; filename="[^"\\\r\n\0]*")?'
+    rb"(?:\r\ncontent-type: ?[0-9a-z/.+-]*)?",
+    re.IGNORECASE,
+).fullmatch
+"""What browsers and SDKs write. It takes a tenth of the time."""
+_CONTINUED_NAME: Final = re.compile(rb"[;\s]name\*", re.IGNORECASE).search
+"""As RFC 2231 has it, which some readers prefer to a plain one."""
+_IS_PLAIN_NAME: Final = re.compile(r"[0-9A-Za-z_.-]+").fullmatch
 _FORM_FIELDS_SHOWN: Final = frozenset({"x-amz-algorithm", "x-amz-credential", "x-amz-date"})
 _FILE: Final = "file"
 
@@ -335,24 +348,34 @@ class Redactor:
         return delimiter.join([self.mark(first).encode(), *[self._part(part) for part in parts]])
 
     def _part(self, part: bytes) -> bytes:
+        if not part.strip(b"-\r\n \t"):
+            return part
         head, blank, value = part.partition(b"\r\n\r\n")
-        if not blank:
-            return part if part.strip(b"-\r\n \t") == b"" else self._part_head(part)
-        named = _PART_NAME(head)
-        name = (named[1] or named[2] or b"").decode("latin-1").strip().lower() if named else ""
+        name = _field_name(head) if blank else None
+        if name is None:
+            return self._odd_part(part)
         end = b"\r\n" if value.endswith(b"\r\n") else b""
-        text = value.removesuffix(end) if end else value
-        if name == "policy":
-            return head + blank + self._policy(text) + end
-        if not named or (name not in _FORM_FIELDS_SHOWN and self._is_secret(name.encode("latin-1"))):
-            return head + blank + self.mark(text).encode() + end
-        if name in _CREDENTIALS:
-            return head + blank + self.credential(text.decode("latin-1")).encode("latin-1") + end
-        return part
+        return head + blank + self._field(name, value.removesuffix(end) if end else value) + end
 
-    def _part_head(self, part: bytes) -> bytes:
-        """A part that is cut off within its own headers, or that has none."""
-        return part if _PART_NAME(part) else self.mark(part).encode()
+    def _field(self, name: str, value: bytes) -> bytes:
+        if name == "policy":
+            return self._policy(value)
+        if name not in _FORM_FIELDS_SHOWN and self._is_secret(name.encode("latin-1")):
+            return self.mark(value).encode()
+        if name in _CREDENTIALS:
+            return self.credential(value.decode("latin-1")).encode("latin-1")
+        return value if name == _FILE else self._tokens(self._in_text(value))
+
+    def _odd_part(self, part: bytes) -> bytes:
+        """One that is cut off within its own headers, or that others may read as they like: only its name stays."""
+        inner = part.strip(b"\r\n")
+        start = part.index(inner)
+        line = _LINE_ENDS.split(inner, 1)[0]
+        shown = line if _DISPOSITION(line) else b""
+        rest = inner[len(shown) :]
+        value = rest.lstrip(b"\r\n")
+        blank = rest[: len(rest) - len(value)]
+        return part[:start] + shown + blank + self.mark(value).encode() + part[start + len(inner) :]
 
     def _policy(self, value: bytes) -> bytes:
         """A policy in base64, which may name tokens in its conditions."""
@@ -541,6 +564,17 @@ def _header_secrets(name: str, value: str) -> Iterator[str]:
         yield match[2]
     else:
         yield value
+
+
+def _field_name(head: bytes) -> str | None:
+    """The name that the headers of a form's part give, in lower case; None where readers may find different ones."""
+    if (usual := _USUAL_PART(head)) is not None:
+        return usual[1].decode().lower()
+    try:
+        name, _ = part_name(head.removeprefix(b"\r\n"))
+    except S3Error:
+        return None
+    return name.lower() if _IS_PLAIN_NAME(name) and not _CONTINUED_NAME(head) else None
 
 
 _CONTENT: Final = r"(?:<!\[CDATA\[((?:(?!\]\]>)[\s\S])*)(?:\]\]>)?|([^<]+))"

@@ -232,6 +232,82 @@ def test_a_policy_that_cannot_be_read_is_masked_as_a_whole(policy: str) -> None:
     assert policy.encode() not in masked
 
 
+def form_of(part: bytes) -> bytes:
+    key = b'--edge\r\nContent-Disposition: form-data; name="key"\r\n\r\nreports/1\r\n'
+    return key + b"--edge" + part + b"--edge--\r\n"
+
+
+SIGNATURE_PART = f'\r\nContent-Disposition: form-data; name="x-amz-signature"\r\n\r\n{SIGNATURE}\r\n'
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        SIGNATURE_PART,
+        SIGNATURE_PART.replace("\r\n", "\n"),
+        SIGNATURE_PART.replace("\r\n", "\r"),
+        SIGNATURE_PART.replace('"\r\n\r\n', '"\n\n'),
+        SIGNATURE_PART.replace('"\r\n\r\n', '"\r\n'),
+        SIGNATURE_PART.replace('"\r\n\r\n', '"\r\n \r\n'),
+        SIGNATURE_PART.replace('"\r\n\r\n', '"').replace('"', '"\r\n', 1),
+        SIGNATURE_PART.replace(f"\r\n\r\n{SIGNATURE}", f"\r\n{SIGNATURE}\r\n\r\n"),
+        *(
+            SIGNATURE_PART.replace('name="x-amz-signature"', disposition)
+            for disposition in (
+                "name=x-amz-signature",
+                "name='x-amz-signature'",
+                r'name="x-amz-sign\ature"',
+                r'name="x-amz-signature\""',
+                r'name="x-amz-signature\\"',
+                'name="x-amz-signature[]"',
+                'name="x-amz-signature\t"',
+                'name = "x-amz-signature"',
+                'name="x%2Damz%2Dsignature"',
+                'name="X_AMZ_SIGNATURE"',
+                "name*=UTF-8''x-amz-signature",
+                'name="a"; name="x-amz-signature"',
+                'name=a; name="x-amz-signature"',
+                'name="a"; name*0="x-amz-signature"',
+                'filename="; name=a"; name="x-amz-signature"',
+                'x="y;name=k"; name="x-amz-signature"',
+            )
+        ),
+        SIGNATURE_PART.replace("\r\nC", "\r\nContent-Type: text/plain; name=a\r\nC", 1),
+        SIGNATURE_PART.replace("\r\nC", '\r\nContent-Disposition: form-data; name="a"\r\nC', 1),
+        SIGNATURE_PART.replace('signature"\r\n', 'signature"\r\nContent-Type: text/plain; name=a\r\n', 1),
+        SIGNATURE_PART.replace("\r\nC", "\r\nA header\r\nC", 1),
+        SIGNATURE_PART.replace("x-amz-signature", "success_action_redirect").replace("\n0", "\n/?X-Amz-Signature=0"),
+        f"--\r\nan epilogue {SIGNATURE}\r\n\r\n{SIGNATURE}",
+    ],
+)
+def test_a_signature_in_a_form_is_masked_however_odd_its_part_is(part: str) -> None:
+    masked = REDACTOR.request_body(
+        head(("content-type", "multipart/form-data; boundary=edge"), method="POST"), form_of(part.encode())
+    )
+    assert SIGNATURE.encode() not in masked
+    assert masked.startswith(b'--edge\r\nContent-Disposition: form-data; name="key"\r\n\r\nreports/1\r\n--edge')
+    assert masked.endswith(b"--edge--\r\n")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_part_with_other_line_ends_keeps_its_shape(end: str) -> None:
+    part = SIGNATURE_PART.replace("\r\n", end).encode()
+    masked = REDACTOR.request_body(
+        head(("content-type", "multipart/form-data; boundary=edge"), method="POST"), form_of(part)
+    )
+    assert masked == form_of(part.replace(SIGNATURE.encode(), REDACTOR.mark(SIGNATURE).encode()))
+
+
+def test_fields_that_are_no_secrets_and_the_file_stay() -> None:
+    body = form_of(
+        b'\r\nContent-Disposition: form-data; name="x-amz-meta-a"\r\n\r\nb=c\r\n'
+        b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a; name=b"\r\n'
+        b"Content-Type: text/plain\r\n\r\na text\r\n\r\nof\nlines\r\n"
+    )
+    form = head(("content-type", "multipart/form-data; boundary=edge"), method="POST")
+    assert REDACTOR.request_body(form, body) == body
+
+
 def test_signatures_between_chunks_are_masked_and_data_that_look_like_them_stay() -> None:
     data = f"chunk-signature={SIGNATURE}".encode()
     line = f"{len(data):x};chunk-signature={'f' * 64}\r\n".encode()

@@ -202,7 +202,7 @@ class FormReader:
         if end < 0:
             return False
         text = self._consume(end + 4)[:-4]
-        self._name, filename = _part_name(text)
+        self._name, filename = part_name(text)
         lower = self._name.lower()
         if self.fields is not None:
             if lower == FILE:
@@ -326,8 +326,12 @@ def closing(boundary: str, padding: int = 0) -> bytes:
     return end if not padding else end + b"\r\n".ljust(padding, b" ")[:padding]
 
 
-def _part_name(octets: bytes) -> tuple[str, str | None]:
-    """Name and file name that a part's headers give."""
+def part_name(octets: bytes) -> tuple[str, str | None]:
+    """Name and file name that a part's headers give.
+
+    Raises:
+        S3Error: with what is wrong with them, where two readers could find different names.
+    """
     disposition: str | None = None
     for line in _text(octets, "a part's headers").split("\r\n"):
         name, colon, value = line.partition(":")
