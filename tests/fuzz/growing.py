@@ -120,6 +120,12 @@ GROWING: Mapping[str, tuple[str, Callable[[int], bytes]]] = {
     "tokens in a form": ("masking", lambda n: b"POST /\nhost:a\n\na=" + _times(b"eyJaaaa.", n)),
     "tokens in a key": ("masking", lambda n: b"GET /" + _times(b"eyJaaaaa.a", n) + b"\nhost:a"),
     "encoded signatures": ("masking", lambda n: b"GET /b/k" + _times(b"%3FX-Amz-Signature%3Da", n) + b"\nhost:a"),
+    "encoded percent signs": ("masking", lambda n: b"GET /b/k%3Ftoken%3D" + _times(b"%25", n) + b"\nhost:a"),
+    "one of them": ("masking", lambda n: b"GET /b/k%3Ftoken%" + _times(b"25", n) + b"3Da\nhost:a"),
+    "encoded digits": ("masking", lambda n: b"GET /b/k%3Ftoken" + _times(b"%2%33%35", n) + b"\nhost:a"),
+    "access keys in text": ("masking", lambda n: b"GET /b/k" + _times(b"%3FX-Amz-Credential=%3D", n) + b"\nhost:a"),
+    "values in text": ("masking", lambda n: b"GET /\nhost:a\n\ntoken=" + _times(b'"a=;=%26', n)),
+    "equals signs": ("masking", lambda n: b"GET /\nhost:a\n\ntoken" + _times(b"=", n)),
     "signatures in text": ("masking", lambda n: b"GET /\nhost:a\n\n" + _times(b"x-amz-signature=", n)),
     "cookies": ("masking", lambda n: b"GET /\ncookie:" + _times(b"a=b;", min(n, 65_536))),
     "secrets and a text": (

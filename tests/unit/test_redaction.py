@@ -101,12 +101,142 @@ def test_a_secret_in_a_query_is_masked_however_its_name_is_written(name: str) ->
     assert masked.endswith("&prefix=a%2Fb")
 
 
-def test_a_secret_is_masked_where_a_question_mark_was_encoded() -> None:
-    assert SIGNATURE.encode() not in REDACTOR.target(f"/demo/k%3FX-Amz-Signature={SIGNATURE}&a=b".encode())
+SPELLINGS = {
+    "a question mark that was encoded": "/demo/k%3FX-Amz-Signature={}&a=b",
+    "all separators encoded": "/demo/k%3Fa%3Db%26X-Amz-Signature%3D{}%26c%3Dd",
+    "all separators encoded twice": "/demo/k%253Fa%253Db%2526X-Amz-Signature%253D{}",
+    "and once more": "/demo/k%25253FX-Amz-Signature%25253D{}",
+    "a query that was encoded as a whole": "/demo/k?X-Amz-Algorithm%3DAWS4-HMAC-SHA256%26X-Amz-Signature%3D{}",
+    "one parameter that was": "/demo/k?a=b&X-Amz-Signature%3D{}&c=d",
+    "version 2 in a path": "/demo/k%3FAWSAccessKeyId=KEY%26Signature={}",
+    "version 2 in a path, encoded": "/demo/k%3FAWSAccessKeyId%3DKEY%26Signature%3D{}",
+    "version 2 as HTML": "/demo/k%3Fa=b&amp;Signature={}",
+    "semicolons": "/demo/k?a=b;Signature={}",
+    "a name that was encoded": "/demo/k?X%2DAmz%2DSignature={}",
+    "such a name in another value": "/demo/k?a=b%26X%2DAmz%2DSignature={}",
+    "such a name, encoded twice, in another value": "/demo/k?u=http%3A%2F%2Fh%3FX%252DAmz%252DSignature%3D{}",
+    "digits of an escape encoded": "/demo/k%3FX-Amz-Signature%25%33%44{}",
+    "behind an access key": "/demo/k?X-Amz-Credential=KEY%2F20261125%2Fus-east-1%2Fs3%2Faws4_request%26Signature={}",
+    "an array": "/demo/k?X-Amz-Signature[]={}",
+    "an array, encoded": "/demo/k?X-Amz-Signature%5B0%5D={}",
+    "a blank": "/demo/k?X-Amz-Signature+={}",
+    "an encoded blank": "/demo/k?X-Amz-Signature%20={}",
+    "a NUL": "/demo/k?X-Amz-Signature%00={}",
+    "underscores": "/demo/k?X_Amz_Security_Token={}",
+    "a fragment": "/demo/k#Signature={}",
+    "a configured name": "/demo/k?x-internal-ticket={}",
+    "a configured name in a path": "/demo/k%3Fx-internal-ticket%3D{}",
+    "a URL": "http://h/demo/k?a=b&X-Amz-Signature={}",
+    "a URL that was encoded as a whole": "http%3A%2F%2Fh%2Fk%3Fa%3Db%26X-Amz-Signature%3D{}%26c%3Dd",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_secret_in_a_url_is_masked_however_it_is_spelt(spelling: str) -> None:
+    url = SPELLINGS[spelling].format(SIGNATURE)
+    masked = REDACTOR.target(url.encode()).decode()
+    assert SIGNATURE not in masked
+    assert REDACTOR.target(masked.encode()).decode() == masked
+    for name in ("referer", "location", "x-amz-copy-source", "user-agent"):
+        assert SIGNATURE not in REDACTOR.header(name, url)
+        ((_, value),) = REDACTOR.fields(((name.encode(), url.encode()),))
+        assert SIGNATURE.encode() not in value
+    assert SIGNATURE not in REDACTOR.scrubber(head())(f"asked for {url} in vain")
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_and_most_of_these_have_the_mark_of_the_secret_and_lose_nothing_else(spelling: str) -> None:
+    masked = REDACTOR.target(SPELLINGS[spelling].format(SIGNATURE).encode()).decode()
+    expected = SPELLINGS[spelling].format(REDACTOR.mark(SIGNATURE))
+    assert masked == expected or spelling == "digits of an escape encoded"
+
+
+def encoded(draw: st.DrawFn, text: str) -> str:
+    """`text` with any of its characters percent-encoded, and its percent signs."""
+    escaped = draw(st.lists(st.sampled_from(["", "%{:02x}", "%{:02X}"]), min_size=len(text), max_size=len(text)))
+    return "".join(form.format(ord(char)) if form else char for char, form in zip(text, escaped, strict=True))
+
+
+@st.composite
+def spelt_parameters(draw: st.DrawFn) -> str:
+    """A secret parameter, `{}` its value, in a query or a URL, with any characters encoded none, one or two times."""
+    name = draw(
+        st.sampled_from(["X-Amz-Signature", "Signature", "x-amz-security-token", "access_token", "X-Internal-Ticket"])
+    )
+    name = "".join(char.upper() if draw(st.booleans()) else char for char in name)
+    before = draw(st.sampled_from(["", "a=b&", "a=b;", "a&amp;", "http://h/k?", "u=http://h/k?a=b&", "?"]))
+    written = f"{before}{name}="
+    for _ in range(draw(st.integers(0, 2))):
+        written = encoded(draw, written.replace("%", "%25") if draw(st.booleans()) else written)
+    return written
+
+
+@given(spelt_parameters(), st.sampled_from(["", "&c=d", "%26c%3Dd"]))
+def test_no_spelling_of_a_secret_parameter_leaves_its_value(written: str, behind: str) -> None:
+    query = f"{written}{SIGNATURE}{behind}"
+    assert SIGNATURE.encode() not in REDACTOR.query(query.encode())
+    for target in (f"/demo/k?{query}", f"/demo/k%3F{query}", f"/demo/k%253F{query}", f"http://h/k?{query}"):
+        masked = REDACTOR.target(target.encode())
+        assert SIGNATURE.encode() not in masked
+        assert REDACTOR.target(masked) == masked
+        assert SIGNATURE not in REDACTOR.header("referer", target)
+        assert SIGNATURE not in REDACTOR.scrubber(head())(f"at {target}")
 
 
 @pytest.mark.parametrize(
-    "target", [b"/demo/a=b", b"/demo?prefix=signature&marker=x", b"/demo/k?versionId=x&uploads", b"*"]
+    "name",
+    [
+        "X_Amz_Security_Token",
+        "x-amz_security-token",
+        "X_INTERNAL_TICKET",
+        "x-amz-mfa",
+        "X_Amz_Mfa",
+        "X_Amz_Server_Side_Encryption_Customer_Key",
+    ],
+)
+def test_a_secret_header_is_masked_with_underscores_too(name: str) -> None:
+    assert REDACTOR.header(name, TOKEN) == REDACTOR.mark(TOKEN)
+    assert REDACTOR.fields(((name.encode(), TOKEN.encode()),)) == ((name.encode(), REDACTOR.mark(TOKEN).encode()),)
+    assert TOKEN.encode() not in REDACTOR.raw_head(f"GET / HTTP/1.1\r\n{name}: {TOKEN}\r\n".encode())
+    assert TOKEN not in REDACTOR.scrubber(head((name, TOKEN)))(f"{name.lower()}:{TOKEN}\n{TOKEN}")
+    assert TOKEN not in REDACTOR.scrubber(head())(f"{name.lower()}:{TOKEN}\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Authorization: Bearer {TOKEN}",
+        f"Authorization Bearer {TOKEN}",
+        f"Authorization Bearer {TOKEN} HTTP/1.1",
+        f"Cookie: a={TOKEN}",
+        f"X_Amz_Security_Token:{TOKEN}",
+        f"AWS4-HMAC-SHA256 Credential=KEY/{SCOPE}, Signature={TOKEN}",
+        f"Signature={TOKEN}",
+        TOKEN,
+        f"GET /demo/k?a=b&token=a {TOKEN} HTTP/1.1",
+        f"GET /demo/k?a=b&token=a {TOKEN}",
+    ],
+)
+def test_the_first_line_of_a_head_that_could_not_be_read_tells_no_secret(line: str) -> None:
+    assert TOKEN.encode() not in REDACTOR.raw_head(f"{line}\r\nHost: h\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize("line", ["GET /demo/k HTTP/1.1", "get /demo/k?a=b", "CONNECT h:443 HTTP/1.1", "OPTIONS *"])
+def test_and_that_of_a_request_stays(line: str) -> None:
+    assert REDACTOR.raw_head(f"{line}\r\nHost: h\r\n".encode()) == f"{line}\r\nHost: h\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/demo/a=b",
+        b"/demo/token=1/signature=2/k",
+        b"/demo?prefix=signature&marker=x",
+        b"/demo?list-type=2&continuation-token=a%3D&prefix=a%3Db%2F",
+        b"/demo/k?versionId=x&uploads",
+        b"/demo/100%25/%F0%9F%98%80=%2",
+        b"*",
+    ],
 )
 def test_what_is_no_secret_stays(target: bytes) -> None:
     assert REDACTOR.target(target) == target
@@ -319,6 +449,28 @@ def test_signatures_between_chunks_are_masked_and_data_that_look_like_them_stay(
     )
     assert data in masked
     assert not any(octet * 64 in masked for octet in (b"f", b"e", b"d"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "3;chunk-signature={}\r\nabc\r\n0;chunk-signature={}\r\n\r\n",
+        '3;chunk-signature="{}"\r\nabc\r\n0;chunk-signature="{}"\r\n\r\n',
+        "3; chunk-signature = {}\r\nabc\r\n",
+        "3;Chunk_Signature={}\r\nabc\r\n",
+        "3;chunk%2Dsignature={}\r\nabc\r\n",
+        "3;chunk-signature={}\nabc\n",
+        "0\r\nx-amz-trailer-signature:{}\r\n\r\n",
+        "0\r\nx-amz-trailer-signature: {}\r\n\r\n",
+        "0\r\nX-Amz-Trailer-Signature :\t{}\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("kind", ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", "streaming-aws4-hmac-sha256-payload"])
+def test_a_signature_of_chunks_is_masked_however_it_is_written(written: str, kind: str) -> None:
+    masked = REDACTOR.request_body(
+        head(("x-amz-content-sha256", kind), method="PUT"), written.replace("{}", SIGNATURE).encode()
+    )
+    assert masked == written.replace("{}", REDACTOR.mark(SIGNATURE)).encode()
 
 
 def test_the_beginning_of_an_answer_is_masked_too() -> None:
