@@ -41,6 +41,7 @@ TOKEN_KEY, TOKEN_SECRET = "client-with-fake-token", "another-client-fake-secret"
 SSE_KEY = b"0123456789abcdefFEDCBA9876543210"
 COOKIE = "a-fake-cookie-value"
 BEARER = "a-fake.bearer.token"
+IN_URLS = "a-fake-secret-in-odd-urls"
 OWN_HEADER = "fake-internal-ticket"
 FROM_STORE = {
     "set-cookie": "fake-cookie-from-the-store",
@@ -51,7 +52,7 @@ FROM_STORE = {
 }
 WEB_IDENTITY = "fake.web.identity-token"
 CONFIGURED = (CLIENT_SECRET, TOKEN_SECRET, BACKEND_SECRET)
-GIVEN = (TOKEN, SSE_KEY.decode(), COOKIE, BEARER, OWN_HEADER, WEB_IDENTITY, *FROM_STORE.values())
+GIVEN = (TOKEN, SSE_KEY.decode(), COOKIE, BEARER, IN_URLS, OWN_HEADER, WEB_IDENTITY, *FROM_STORE.values())
 VALIDATOR = """
 def validator(token, bucket, request):
     return not request.key.startswith("denied/")
@@ -152,6 +153,22 @@ def with_raw_requests(port: int) -> None:
     send("GET", url, presigned_target("GET", url, "/demo/url"))
     send("GET", url, presigned_target("GET", url, "/demo/mangled").replace("?", "%3F"))
     send("GET", url, presigned_target("GET", url, "/demo/html").replace("&", "&amp;"))
+    for spelling in (
+        "?a=b%26X%2DAmz%2DSecurity%2DToken={}",
+        "?X-Amz-Security-Token%3D{}",
+        "?X-Amz-Security-Token[]={}",
+        "%3FAWSAccessKeyId=KEY%26Signature={}",
+        "?a=b&amp;Signature={}",
+        "?x-internal-ticket={}",
+        "?X_Internal_Ticket={}",
+        "%3Fx-internal-ticket%3D{}",
+    ):
+        where = f"/demo/spelt{spelling.format(IN_URLS)}"
+        send("GET", url, where, {"Authorization": "odd", "Referer": url + where, "User-Agent": f"agent ({where})"})
+        send_signed("GET", url, "/demo/referred", {"Referer": url + where, "X_Amz_Security_Token": IN_URLS})
+    send_signed("GET", url, f"/demo/ticket?x-internal-ticket={IN_URLS}")
+    right = signed(port, "GET", "/demo/blanks")
+    ask(port, right.with_changed("authorization", lambda value: value.replace(", ", " ")).octets)
     send("GET", url, "/demo/bearer", {"Authorization": f"Bearer {BEARER}"})
     send("GET", url, "/demo/odd", {"Authorization": BEARER})
     form = f"Action=AssumeRoleWithWebIdentity&WebIdentityToken={WEB_IDENTITY}&Version=2011-06-15".encode()
@@ -173,6 +190,7 @@ def with_unreadable_heads(port: int) -> None:
         good.replace(b" HTTP/1.1\r\n", b" HTTP/1.1\r\n " + BEARER.encode() + b"\r\n"),
         good.replace(b"/demo/unreadable", b"/demo/unre adable?X-Amz-Security-Token=" + TOKEN.encode()),
         good.replace(b"\r\nHost: ", b"\r\nContent-Length: x\r\nHost: "),
+        b"Authorization: Bearer " + BEARER.encode() + b"\r\n" + good,
     ):
         assert octets != good
         with contextlib.suppress(ConnectionError):
@@ -217,6 +235,7 @@ def left(tmp_path_factory) -> Iterator[Left]:
         config = config_for(
             Store(recorder.port, folder), validator=VALIDATOR, extra="allow_sigv2=True, explain_errors=True,"
         )
+        config = config.replace("allow_sigv2=True,", f"allow_sigv2=True, access_log={str(folder / 'access.log')!r},")
         config = config.replace("hmac_keystore=[", f"hmac_keystore=[{token}, ")
         with gateway(folder, config, options=options) as front, Tee(front.ports[0]).running() as tee:
             with_boto3(tee.port)
@@ -230,7 +249,7 @@ def left(tmp_path_factory) -> Iterator[Left]:
         upstream = [part for request in recorder.requests for part in request.all("authorization")]
     secrets = signatures_in(sent)
     assert len(secrets) > 25
-    assert all(form.encode() in sent for form in (COOKIE, BEARER, OWN_HEADER, TOKEN, WEB_IDENTITY))
+    assert all(form.encode() in sent for form in (COOKIE, BEARER, IN_URLS, OWN_HEADER, TOKEN, WEB_IDENTITY))
     secrets |= {text.encode() for text in (*CONFIGURED, *GIVEN)}
     secrets |= {base64.b64encode(SSE_KEY), base64.b64encode(hashlib.md5(SSE_KEY, usedforsecurity=False).digest())}
     secrets |= {BACKEND_KEY.encode(), *(text.rpartition("Signature=")[2].encode() for text in upstream)}
@@ -240,11 +259,12 @@ def left(tmp_path_factory) -> Iterator[Left]:
         "flow file": front.flow_file.read_bytes(),
         "HAR": har.read_bytes(),
         "log": front.output().encode(),
+        "access log": (folder / "access.log").read_bytes(),
     }
     return Left(flows, files, secrets, sent_up=recorder.requests)
 
 
-@pytest.mark.parametrize("file", ["flow file", "HAR", "log"])
+@pytest.mark.parametrize("file", ["flow file", "HAR", "log", "access log"])
 def test_nothing_secret_is_left_behind(left, file):
     assert len(left.files[file]) > 10_000
     assert leaks(left.secrets, left.files[file]) == []

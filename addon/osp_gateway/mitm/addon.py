@@ -40,6 +40,7 @@ from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, s
 from osp_gateway.mitm.views import VIEWS
 from osp_gateway.mitm.wire import adapt_by_hook, adapt_response, annotate, arrival_of, head_of, response_of
 from osp_gateway.observe.admin import AdminServer
+from osp_gateway.observe.clean import folded
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingAction, PendingForm, Reply, Verdict, refuse
 from osp_gateway.redaction import Redactor
@@ -155,6 +156,7 @@ class OspAddon:
             self.desk.preview = sys.maxsize if everything else ctx.options.osp_preview * 1024
         if updated & {"osp_redact", "osp_redact_headers"}:
             self.desk.showing.redactor = _redactor(ctx.options.osp_redact, ctx.options.osp_redact_headers)
+            self._instruments.masked = frozenset(map(folded, ctx.options.osp_redact_headers))
         if "osp_config" in updated and ctx.options.osp_config:
             self._read_config(Path(ctx.options.osp_config))
 

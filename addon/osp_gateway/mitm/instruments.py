@@ -28,6 +28,8 @@ class Instruments:
         self.tallies = Tallies()
         self.reloads: Counter[str] = Counter(ok=0, failed=0)
         self._watch = watch
+        self.masked: frozenset[str] = frozenset()
+        """The folded names of further parameters that the access log masks."""
         self._writers: list[LineWriter] = []
         self._writer: LineWriter | None = None
         gauges = Gauges(
@@ -82,7 +84,7 @@ class Instruments:
             self._watch.sinks = (self.metrics,)
         else:
             self._writers.append(writer)
-            self._watch.sinks = (self.metrics, AccessLog(writer.put))
+            self._watch.sinks = (self.metrics, AccessLog(writer.put, lambda: self.masked))
 
 
 def _writer(target: str) -> LineWriter:

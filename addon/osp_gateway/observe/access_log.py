@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from osp_gateway.observe.clean import from_octets, masked_target, masked_text, readable
+from osp_gateway.observe.clean import from_octets, masked_target, masked_text, masked_words, readable
 from osp_gateway.observe.exchange import Answer, Exchange
 from osp_gateway.observe.labels import NONE, reason_class
 from osp_gateway.observe.rest_names import rest_name
@@ -29,26 +29,33 @@ _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).enco
 
 
 class AccessLog:
-    """Turns requests into lines. `put` takes each line, its end included; it must not block."""
+    """Turns requests into lines."""
 
-    def __init__(self, put: Callable[[bytes], None]) -> None:
+    def __init__(self, put: Callable[[bytes], None], names: Callable[[], frozenset[str]] = frozenset) -> None:
+        """Write lines.
+
+        Args:
+            put: takes each line, its end included; it must not block.
+            names: gives those of further parameters whose values are masked, as `clean.folded` writes them.
+        """
         self._put = put
+        self._names = names
 
     def finished(self, exchange: Exchange) -> None:
         """See `Sink`."""
-        self._put(line_of(exchange))
+        self._put(line_of(exchange, self._names()))
 
 
-def line_of(exchange: Exchange) -> bytes:
-    """A request's line: ASCII, whatever the client sent, and a line feed."""
-    return _encode(_document(exchange)).encode("ascii") + b"\n"
+def line_of(exchange: Exchange, names: frozenset[str] = frozenset()) -> bytes:
+    """A request's line: ASCII, whatever the client sent, and a line feed. For `names` see `clean.masked_text`."""
+    return _encode(_document(exchange, names)).encode("ascii") + b"\n"
 
 
-def _document(exchange: Exchange) -> dict[str, Any]:
+def _document(exchange: Exchange, names: frozenset[str]) -> dict[str, Any]:
     verdict, answer, head, caller = exchange.verdict, exchange.answer, exchange.head, exchange.caller
     operation = verdict.operation if verdict else NONE
     bucket = readable(verdict.bucket, MAX_NAME) if verdict else ""
-    key = readable(masked_text(verdict.key), MAX_KEY) if verdict else ""
+    key = readable(masked_text(verdict.key, names), MAX_KEY) if verdict else ""
     version, kind = _signature(head) if head else (None, None)
     code = answer.error_code if answer else ""
     why = reason_class(code, operation) if exchange.refused else ""
@@ -62,15 +69,15 @@ def _document(exchange: Exchange) -> dict[str, Any]:
         "request_id": _request_id(exchange),
         "operation": rest_name(operation, head.method if head else "", bool(bucket), bool(key)),
         "key": key or None,
-        "request_uri": _request_uri(head, exchange.http_version) if head else None,
+        "request_uri": _request_uri(head, exchange.http_version, names) if head else None,
         "http_status": answer.status if answer else None,
         "error_code": readable(code, MAX_NAME) or None,
         "bytes_sent": exchange.sent,
         "object_size": _object_size(exchange, operation),
         "total_time": round(timings.total * 1000),
         "turn_around_time": None if timings.turn_around is None else round(timings.turn_around * 1000),
-        "referrer": _header(head, "referer", MAX_TARGET, masked=True),
-        "user_agent": _header(head, "user-agent", MAX_TEXT),
+        "referrer": _header(head, "referer", MAX_TARGET, lambda url: masked_target(url, names)),
+        "user_agent": _header(head, "user-agent", MAX_TEXT, lambda text: masked_words(text, names)),
         "version_id": _version_id(answer),
         "host_id": (from_octets(answer.host_id, MAX_NAME) or None) if answer else None,
         "signature_version": version,
@@ -84,7 +91,7 @@ def _document(exchange: Exchange) -> dict[str, Any]:
         "identity": readable(verdict.who, MAX_NAME) if verdict and verdict.who != NONE else None,
         "tls_subject": readable(verdict.tls_subject, MAX_TEXT) if verdict and verdict.tls_subject else None,
         "verdict": _verdict(exchange),
-        "reason": readable(masked_text(verdict.reason), MAX_TEXT) if verdict else None,
+        "reason": readable(masked_text(verdict.reason, names), MAX_TEXT) if verdict else None,
         "reason_class": why or None,
         "cache": _cache(exchange, why),
         "upstream": readable(verdict.upstream, MAX_TEXT) if verdict and verdict.upstream != NONE else None,
@@ -137,17 +144,15 @@ def _version_id(answer: Answer | None) -> str | None:
     return (from_octets(answer.version_id, MAX_NAME) or None) if answer else None
 
 
-def _request_uri(head: RequestHead, http_version: str) -> str:
-    target = masked_target(f"{head.path}?{head.query}" if head.query else head.path)
+def _request_uri(head: RequestHead, http_version: str, names: frozenset[str]) -> str:
+    target = masked_target(f"{head.path}?{head.query}" if head.query else head.path, names)
     written = f"{from_octets(head.method, MAX_NAME)} {from_octets(target, MAX_TARGET)}"
     return f"{written} {http_version}" if http_version else written
 
 
-def _header(head: RequestHead | None, name: str, limit: int, *, masked: bool = False) -> str | None:
+def _header(head: RequestHead | None, name: str, limit: int, mask: Callable[[str], str] = str) -> str | None:
     value = head.get(name) if head else None
-    if value is None:
-        return None
-    return from_octets(masked_target(value) if masked else value, limit)
+    return None if value is None else from_octets(mask(value), limit)
 
 
 def _object_size(exchange: Exchange, operation: str) -> int | None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osp_gateway.observe.clean import bounded, from_octets, masked_target, masked_text, readable
+from osp_gateway.observe.clean import bounded, from_octets, masked_target, masked_text, masked_words, readable
 
 SECRET = "FAKESECRET"
 
@@ -38,6 +38,43 @@ def test_the_value_of_what_opens_a_door_is_masked(name, place):
     shown = masked_target(place.format(name, SECRET))
     assert SECRET not in shown
     assert f"{name}=***" in shown
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "/b/k?a=b%26X%2DAmz%2DSignature={}",
+        "/b/k?a=b%26X-Amz-Signature%3D{}",
+        "/b/k?X-Amz-Signature%3D{}%26a=b",
+        "/b/k?X-Amz-Signature%253D{}",
+        "/b/k?X-Amz-Signature%25%33%44{}",
+        "/b/k?X-Amz-Signature[]={}",
+        "/b/k?Signature%5B0%5D={}",
+        "/b/k?X_Amz_Security_Token={}",
+        "/b/k?a=b&amp;Signature={}",
+        "/b/k?u=http%3A%2F%2Fh%3FAWSAccessKeyId%3DA%26Signature%3D{}",
+        "/b/k%3FAWSAccessKeyId=A%26Signature={}",
+        "/b/k%25253FSignature%25253D{}",
+        "/b/k?X-Ticket={}",
+        "/b/k?x_ticket={}",
+        "/b/k%3Fx-ticket%3D{}",
+        "http%3A%2F%2Fh%2Fk%3FX-Amz-Signature%3D{}",
+    ],
+)
+def test_no_other_spelling_leaves_it(written):
+    url = written.format(SECRET)
+    names = frozenset({"x-ticket"})
+    assert SECRET not in masked_target(url, names)
+    assert SECRET not in masked_target(f"https://h{url}", names)
+    assert SECRET not in masked_text(url, names)
+    assert SECRET not in masked_words(f"agent/1 ({url})", names)
+
+
+@pytest.mark.parametrize(
+    "text", ["Boto3/1.35 md/Botocore#1.35 lang/python#3.12.3 cfg/retry-mode#legacy", "a=b; token: c (x; y=z) 100%"]
+)
+def test_what_clients_call_themselves_stays(text):
+    assert masked_words(text) == text
 
 
 def test_a_name_without_a_value_is_masked_as_a_whole():
