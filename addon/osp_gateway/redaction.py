@@ -123,6 +123,8 @@ _IN_A_CREDENTIAL: Final = re.compile(r"[^\s;=,&?]*").fullmatch
 _CREDENTIALS: Final = frozenset({"awsaccesskeyid", "x-amz-credential"})
 """Parameters and fields that name an access key."""
 _BOUNDARY: Final = re.compile(r"boundary=(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))", re.IGNORECASE).search
+_DELIMITER: Final = re.compile(rb"(--[^\r\n]{1,200})[\r\n]").match
+"""What a form begins with, whatever its Content-Type says."""
 _DISPOSITION: Final = re.compile(
     rb"content-disposition:[ \t]*form-data(?:[ \t]*;[ \t]*(?:file)?name=(?:\"[^\"]*\"|[^\s;\"]*))*", re.IGNORECASE
 ).fullmatch
@@ -383,7 +385,7 @@ class Redactor:
     def request_body(self, head: RequestHead, body: bytes) -> bytes:
         """What is kept of a request's body: all of it, or its beginning."""
         kind = (head.get("content-type") or "").strip().lower()
-        if head.method == "POST" and kind.startswith("multipart/"):
+        if head.method == "POST" and (kind.startswith("multipart/") or body.startswith(b"--")):
             return self._form(head.get("content-type") or "", body)
         if head.method == "POST" and body.lstrip()[:1] != b"<":
             return self.query(body)
@@ -434,9 +436,12 @@ class Redactor:
     def _form(self, content_type: str, body: bytes) -> bytes:
         """A form of browsers: of the fields that authenticate it, only the names stay."""
         match = _BOUNDARY(content_type)
-        if match is None:
-            return self._mark_text(body.decode("latin-1")).encode()
-        delimiter = b"--" + (match[1] or match[2]).encode("latin-1", "replace")
+        if match is not None:
+            delimiter = b"--" + (match[1] or match[2]).encode("latin-1", "replace")
+        elif (line := _DELIMITER(body)) is not None:
+            delimiter = line[1]
+        else:
+            return self.mark(body).encode()
         first, *parts = body.split(delimiter)
         return delimiter.join([self.mark(first).encode(), *[self._part(part) for part in parts]])
 

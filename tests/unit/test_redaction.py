@@ -419,6 +419,14 @@ def test_a_signature_in_a_form_is_masked_however_odd_its_part_is(part: str) -> N
     assert masked.endswith(b"--edge--\r\n")
 
 
+@pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain; charset=utf-8", "", "multipart/form-data"])
+def test_so_it_is_where_the_content_type_is_none_of_a_form(kind: str) -> None:
+    body = form_of(SIGNATURE_PART.encode())
+    for headers in ([("content-type", kind)], [("content-type", kind), ("content-type", "multipart/x; boundary=edge")]):
+        masked = REDACTOR.request_body(head(*headers, method="POST"), body)
+        assert masked == body.replace(SIGNATURE.encode(), REDACTOR.mark(SIGNATURE).encode())
+
+
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
 def test_a_part_with_other_line_ends_keeps_its_shape(end: str) -> None:
     part = SIGNATURE_PART.replace("\r\n", end).encode()

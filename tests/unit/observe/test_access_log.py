@@ -118,6 +118,9 @@ SECRETS = {
     "sigv2": head("AWSAccessKeyId=FAKESECRET&Signature=FAKESECRET"),
     "customer key": head(x_amz_server_side_encryption_customer_key="FAKESECRET"),
     "referrer": head(Referer="https://h/b/k?X-Amz-Signature=FAKESECRET"),
+    "encoded referrer": head(Referer="http%3A%2F%2Fh%2Fk%3FX-Amz-Signature%3DFAKESECRET"),
+    "user agent": head(User_Agent="agent (/b/k?X-Amz-Signature%3DFAKESECRET)"),
+    "encoded query": head("X-Amz-Algorithm%3DAWS4-HMAC-SHA256%26X-Amz-Signature%3DFAKESECRET"),
     "form": head("WebIdentityToken=FAKESECRET&Action=AssumeRoleWithWebIdentity"),
 }
 
@@ -125,6 +128,16 @@ SECRETS = {
 @pytest.mark.parametrize("kind", SECRETS)
 def test_no_secret_of_a_request_is_in_its_line(kind):
     assert b"FAKESECRET" not in line_of(exchange(head=SECRETS[kind]))
+
+
+def test_parameters_that_the_operator_names_are_masked_too():
+    url = "/b/k?a=b&X-Ticket=FAKESECRET"
+    request = exchange(head=head("x_ticket=FAKESECRET", Referer=f"https://h{url}", User_Agent=f"agent ({url})"))
+    assert b"FAKESECRET" in line_of(request)
+    assert b"FAKESECRET" not in line_of(request, frozenset({"x-ticket"}))
+    lines = []
+    AccessLog(lines.append, lambda: frozenset({"x-ticket"})).finished(request)
+    assert lines == [line_of(request, frozenset({"x-ticket"}))]
 
 
 @given(OCTETS, OCTETS, OCTETS, OCTETS, st.text(), st.text())
