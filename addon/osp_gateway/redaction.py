@@ -293,7 +293,7 @@ class Redactor:
 
     def _parameter(self, piece: bytes) -> bytes:
         written, equals, value = piece.partition(b"=")
-        if not equals or b"%3" in written or b"%25" in written:
+        if not equals or _HAS_PARAMETERS(written):
             return self._in_url(piece)
         name = written.decode("latin-1")
         plain = _plain(name)

@@ -551,6 +551,8 @@ def test_a_token_that_is_an_access_key_is_masked_in_the_authorization_header(tok
 @pytest.mark.parametrize("name", ["X-Amz-Credential", "x%2Damz-credential", "AWSAccessKeyId"])
 def test_and_in_a_query(token: str, name: str) -> None:
     scope = f"%2F{SCOPE.replace('/', '%2F')}" if "redential" in name else ""
+    for separator in ("&amp;", ";", "%3B", "%26", "&a;"):
+        assert token not in REDACTOR.target(f"/demo/k?a=b{separator}{name}={token}{scope}&c=d".encode()).decode()
     masked = REDACTOR.target(f"/demo/k?a=b&{name}={token}{scope}&c=d".encode()).decode()
     assert token not in masked
     assert masked.startswith(f"/demo/k?a=b&{name}=redacted-")
