@@ -552,17 +552,21 @@ class Redactor:
         """Each secret of a head, as it was written and without its percent-encoding."""
         found: dict[str, bytes] = {}
         for name, value in head.headers:
-            if (folded := name.lower().replace("_", "-")) in self._headers:
+            folded = name.lower()
+            if "_" in folded:
+                folded = folded.replace("_", "-")
+            if folded in self._headers:
                 for secret in _header_secrets(folded, value):
                     found[secret] = _octets(secret)
-        for piece in head.query.split("&"):
+        for piece in head.query.split("&") if head.query else ():
             name, equals, value = piece.partition("=")
             if equals and self._is_secret(name):
                 found[value] = _decoded(_octets(value))
         for sighting in signatures:
             if _is_token(sighting.access_key):
                 found[sighting.access_key] = _octets(sighting.access_key)
-            found.setdefault(sighting.signature, _octets(sighting.signature))
+            if sighting.signature not in found:
+                found[sighting.signature] = _octets(sighting.signature)
         return found
 
     def _forms(self, secrets: Mapping[str, bytes]) -> dict[str, str]:
@@ -601,7 +605,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _plain(name: str) -> str:
     """A parameter's name, however it was written."""
-    plain = parameters.decoded(name).lower().replace("_", "-")
+    plain = (parameters.decoded(name) if "%" in name else name).lower().replace("_", "-")
     return plain if _IS_WORD(plain) else plain.strip(_AROUND_NAMES).removeprefix("amp;")
 
 
@@ -644,7 +648,7 @@ def _v4_parts(text: str) -> Iterator[tuple[str, str]]:
 
 def _is_token(key: str) -> bool:
     """Whether a token stands in the place of an access key, or in a part of it."""
-    return told(key) != key or tokens.replaced(key, lambda _: "") != key
+    return told(key) != key or ("eyJ" in key and tokens.replaced(key, lambda _: "") != key)
 
 
 def _key_parts(key: str, scope: str) -> Iterator[tuple[str, str]]:
