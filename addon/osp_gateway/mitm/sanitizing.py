@@ -91,11 +91,12 @@ class Sanitizer:
     def __init__(self) -> None:
         """Know of no further secrets yet."""
         self._salt = os.urandom(32)
+        self._marks = Redactor(key=self._salt)
         self.name(())
 
     def name(self, headers: Iterable[str]) -> None:
         """From now on the values of these headers are secret, too, unless they are not to be masked at all."""
-        self._marks = Redactor(frozenset(map(str.lower, headers)) - UNTOUCHED, self._salt)
+        self._named = frozenset(name.strip().lower() for name in headers) - UNTOUCHED
 
     def of_request(self, headers: Iterable[Header]) -> list[Header]:
         """The headers of a request that are recorded."""
@@ -113,7 +114,9 @@ class Sanitizer:
     def value(self, name: str, value: str) -> str:
         """That of a header, or of a form's field."""
         lower = name.lower()
-        return self._stand_in(lower, value) if lower.endswith(_KEYS_OF_CUSTOMERS) else self._marks.header(lower, value)
+        if lower.endswith(_KEYS_OF_CUSTOMERS):
+            return self._stand_in(lower, value)
+        return self._marks.mark(value) if lower in self._named else value  # what is sent again must be what was sent
 
     def _parameter(self, name: str, value: str) -> str:
         plain = encoding.decode(value).decode("latin-1")

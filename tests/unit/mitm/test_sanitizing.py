@@ -92,6 +92,13 @@ def test_a_redirect_is_recorded_without_what_authenticates(location, kept):
     assert Sanitizer().of_answer([("Location", location)]) == [("Location", kept)]
 
 
+@pytest.mark.parametrize("value", ["a;token=1", "x?X-Amz-Signature=abc", "password=1"])
+def test_what_looks_like_a_secret_and_is_a_name_stays(value):
+    assert queried(f"prefix={quote(value, safe='')}") == {"prefix": quote(value, safe="")}
+    headers = [("x-amz-copy-source", f"/demo/{value}"), ("x-amz-meta-a", value)]
+    assert Sanitizer().of_request(headers) == headers
+
+
 def test_everything_else_of_a_query_stays_as_it_was_written():
     assert queried("prefix=a%2Fb%20%C3%A9&x-amz-meta-colour=a%20b") == {
         "prefix": "a%2Fb%20%C3%A9",
