@@ -225,13 +225,14 @@ class Redactor:
     def target(self, target: bytes) -> bytes:
         """A path with its query, or a URL."""
         path, mark, query = target.partition(b"?")
-        return self._tokens(self._in_url(path)) + mark + self.query(query)
+        # Tokens first: one that begins within an escape, `%3eyJ`, would leave another escape behind.
+        return self._in_url(self._tokens(path)) + mark + self.query(query)
 
     def query(self, query: bytes) -> bytes:
         """A query string, or the body of a form that is written like one."""
         if query.count(b"&") > _MOST_PARAMETERS:
             return self.mark(query).encode()
-        return self._tokens(b"&".join([self._parameter(piece) for piece in query.split(b"&")]))
+        return b"&".join([self._parameter(piece) for piece in self._tokens(query).split(b"&")])
 
     def header(self, name: str, value: str) -> str:
         """One header's value."""
@@ -242,7 +243,7 @@ class Redactor:
         if b"\r" in value or b"\n" in value or b"\0" in value:
             return self.mark(value).encode()  # who knows where one header ends and another begins
         if name not in self._octet_names:
-            return self._tokens(self._in_text(value))
+            return self._in_text(self._tokens(value))
         text = value.decode("latin-1")
         if name in (b"authorization", b"proxy-authorization"):
             masked = self._authorization(text)
@@ -462,7 +463,7 @@ class Redactor:
             return self.mark(value).encode()
         if _plain(name) in _CREDENTIALS:
             return self._credential(value.decode("latin-1")).encode("latin-1")
-        return value if name == _FILE else self._tokens(self._in_url(value))
+        return value if name == _FILE else self._in_url(self._tokens(value))
 
     def _odd_part(self, part: bytes) -> bytes:
         """One that is cut off within its own headers, or that others may read as they like: only its name stays."""
