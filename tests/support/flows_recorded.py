@@ -10,7 +10,8 @@ from mitmproxy import http
 from mitmproxy.io import FlowReader, FlowWriter
 from mitmproxy.test import tflow
 
-from osp_gateway.mitm.recording import METADATA, Recorder
+from osp_gateway.mitm.record_format import METADATA
+from osp_gateway.mitm.recording import Recorder
 from osp_gateway.outcomes import Verdict
 from osp_gateway.s3.head import Header, RequestHead
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Final
@@ -11,9 +12,10 @@ from mitmproxy.addonmanager import Loader
 
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.recording import Recorder
-from osp_gateway.outcomes import Forward, Refusal, Verdict
+from osp_gateway.outcomes import DENIED, Forward, Refusal, Verdict
 from osp_gateway.replay.report import printable
 from osp_gateway.replay.tape import KEPT_OCTETS, Tape
+from osp_gateway.s3.operations import POST_OBJECT
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ class RecorderAddon:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._recorder: Recorder | None = None
-        self._file = self._interrupted = ""
+        self._file = self._interrupted = self._before = ""
         self.failed = False
         """Whether a recording has ended before its time."""
         self.skips_replayed = False
@@ -68,15 +70,30 @@ class RecorderAddon:
             self._recorder.sanitizer.name(options.osp_redact_headers if "osp_redact_headers" in options else ())
 
     def _change(self, file: str) -> None:
-        onward = bool(file) and file == self._interrupted
-        self._end()
-        if not onward:
-            self.written = 0
+        """Where the new file cannot be recorded into, the old one still is."""
+        onward = bool(file) and file in (self._interrupted, self._before)
         try:
-            self._recorder = Recorder(Path(file).expanduser(), onward=onward) if file else None
+            recorder = Recorder(Path(file).expanduser(), onward=onward) if file else None
         except OSError as error:
             raise exceptions.OptionsError(f"osp_record: {file}: {error.strerror}") from None
-        self._file = file
+        before = self._file if self._recorder is not None and self._recorder.begun else ""
+        self._end()
+        self._recorder, self._file = recorder, file
+        if not onward:
+            self.written = 0
+        self._remember(before)
+
+    def _remember(self, file: str) -> None:
+        """Where another addon refuses what came along with a change, mitmproxy sets the file at once to what it was."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self._before = file
+        loop.call_soon(self._forget)
+
+    def _forget(self) -> None:
+        self._before = ""
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """A tape for each request."""
@@ -89,10 +106,17 @@ class RecorderAddon:
         plan = self._desk.plans.get(flow)
         if isinstance(outcome, Refusal) and outcome.error.code in NOBODYS:
             return
+        if outcome is not None and self._refused_for_its_policy(flow, outcome.verdict):
+            return
         if (plan is not None and plan.without_store) or (self.skips_replayed and flow.is_replay == "response"):
             return
         if self._recorder is not None and outcome is not None and tape is not None:
             self._write(self._recorder, flow, outcome.verdict, tape)
+
+    def _refused_for_its_policy(self, flow: http.HTTPFlow, verdict: Verdict) -> bool:
+        """A form is sent again with a policy for exactly its fields: one that its own did not allow would be good."""
+        refused = flow.response is not None and flow.response.status_code >= 400 and flow not in self._desk.adapted
+        return refused and verdict.operation == POST_OBJECT and verdict.authorizer != DENIED
 
     def _write(self, recorder: Recorder, flow: http.HTTPFlow, verdict: Verdict, tape: Tape) -> None:
         """Where that fails, requests go on: the addons behind this one, which mask and forget, must have their turn."""
@@ -103,6 +127,9 @@ class RecorderAddon:
             log.error("osp_record: %s; the recording ends here, with %d exchanges in it", reason, self.written)  # noqa: TRY400
             self.failed = True
             self._end()
+        except ValueError as error:
+            what = printable(f"{verdict.operation} {verdict.bucket}/{verdict.key}")
+            log.error("osp_record: %s cannot be recorded: %s", what, error)  # noqa: TRY400
         except Exception:
             log.exception("osp_record: an exchange could not be recorded")
 

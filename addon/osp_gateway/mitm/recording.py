@@ -23,6 +23,8 @@ from mitmproxy.connection import Client, Server
 from mitmproxy.io import FlowWriter
 
 from osp_gateway.backends.responses import OBJECT_OPERATIONS
+from osp_gateway.mitm.record_format import BODY, METADATA, SIGNED_BY, expires_of, is_hash
+from osp_gateway.mitm.rereading import exchange_of
 from osp_gateway.mitm.sanitizing import Sanitizer
 from osp_gateway.outcomes import Verdict
 from osp_gateway.replay.exchange import Form, Payload
@@ -31,21 +33,10 @@ from osp_gateway.replay.xml import without_secrets
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.form import boundary_of, closing, opening
 from osp_gateway.s3.head import Header, RequestHead
-from osp_gateway.sigv4.canonical import UNSIGNED_PAYLOAD
 from osp_gateway.sigv4.claim_parts import CONTENT_SHA256
 
 log = logging.getLogger(__name__)
 
-METADATA: Final = "osp"
-"""Where in a flow's metadata the recording is."""
-SIGNED_BY: Final = "x-osp-signed-by"
-"""A header of recorded requests, which is not sent again: who signed. In formats that have no room for metadata, such
-as HAR, it is all that is left of them.
-"""
-BODY: Final = "x-osp-body"
-"""A header of recorded requests and answers, `LENGTH SHA256` of the body: HAR has no place for bodies that were not
-kept, and holds others decoded.
-"""
 _MODE: Final = re.compile(r"UNSIGNED-PAYLOAD|STREAMING-[A-Z0-9-]{1,64}|[0-9A-Fa-f]{64}").fullmatch
 _NOBODY: Final = ("127.0.0.1", 0)
 
@@ -93,11 +84,14 @@ class Recorder:
 
         Raises:
             OSError: it cannot be written; what was written before is whole.
+            ValueError: it could not be read again.
         """
         if verdict.operation == "-" or flow.response is None:
             return False
+        recorded = _recorded(flow, verdict, tape, self.sanitizer)
+        exchange_of(recorded)  # one that makes no sense would cost all the others, which nobody could read any more
         octets = io.BytesIO()
-        FlowWriter(octets).add(_recorded(flow, verdict, tape, self.sanitizer))
+        FlowWriter(octets).add(recorded)
         if not self.begun:
             self._length = 0
             self._cut_off()
@@ -221,18 +215,6 @@ def _mode(head: RequestHead, body: Payload) -> str:
         return mode
     whole = (head.get("content-length") or "0") == str(body.length)
     return mode if whole and mode.lower() != body.sha256 else ""
-
-
-def is_hash(mode: str) -> bool:
-    """Whether an `x-amz-content-sha256` is no literal."""
-    return mode != UNSIGNED_PAYLOAD and not mode.startswith("STREAMING-")
-
-
-def expires_of(head: RequestHead) -> int:
-    """The life of a presigned URL in seconds; an hour where it says nothing of use."""
-    query = dict(encoding.parse_query(head.query))
-    text = query.get("X-Amz-Expires", "")
-    return int(text) if text.isdecimal() and len(text) < 8 else 3600
 
 
 def _headers(fields: Iterable[Header]) -> http.Headers:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from osp_gateway.fields import place_of
 from osp_gateway.mitm.flowfile import FlowFileError, http_flows
-from osp_gateway.mitm.recording import BODY, METADATA, SIGNED_BY, expires_of, is_hash
+from osp_gateway.mitm.record_format import BODY, METADATA, SIGNED_BY, expires_of, is_hash
 from osp_gateway.mitm.sanitizing import is_recorded
 from osp_gateway.mitm.wire import head_of
 from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Payload, RecordedRequest
@@ -171,7 +171,7 @@ def _must_be_sendable(method: bytes, headers: http.Headers) -> None:
             raise ValueError(f"header {ascii(name.decode('latin-1'))[1:-1]}: characters that HTTP does not allow")
 
 
-_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}").fullmatch
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _CONTROL: Final = re.compile(rb"[\r\n\0]").search
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,9 @@ from osp_gateway.replay.xml import Element, key_of, parse
 
 MAX_SHOWN_CHARS: Final = 200
 _ABSENT: Final = "(absent)"
+_WITH_DATES: Final = frozenset({"x-amz-expiration", "x-amz-restore"})
+_DATE: Final = re.compile(r'expiry-date="[^"]*"')
+"""That many days after the request."""
 _FOR_BROWSERS: Final = "access-control-"
 """Some stores tell everybody, others only who comes from another origin, whom it concerns."""
 _SEE_OTHER: Final = 303
@@ -119,6 +123,8 @@ def _same_header(name: str, status: int, old: str | None, new: str | None) -> bo
         # of the gateway's or the store's address; the document says the same of bucket and key. Where a form's client
         # is sent on, it has said itself where to.
         return status != _SEE_OTHER or old.partition("?")[0] == new.partition("?")[0]
+    if name in _WITH_DATES:
+        return _DATE.sub("", old) == _DATE.sub("", new)
     kind = kind_of_header(name)
     return old == new if kind is None else bare(kind, old) == bare(kind, new)
 

@@ -85,11 +85,6 @@ class Contents:
         with self._lock:
             return any(one.made_up for one in self._known(about))
 
-    def current(self, request: RecordedRequest) -> Content | None:
-        """What the object that a request is about holds, where this run has written it."""
-        with self._lock:
-            return self._content(request.object, unquote(request.values.get("versionId", "")))
-
     def _known(self, about: Object) -> Iterator[Content]:
         yield from (one.content for one in self._versions.get(about, []) if one.content is not None)
         yield from (part for (of, _), parts in self._parts.items() if of == about for part in parts.values())

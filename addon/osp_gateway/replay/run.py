@@ -10,7 +10,7 @@ from typing import Final
 
 from osp_gateway.replay.compare import Difference, compare
 from osp_gateway.replay.contents import WRITES, Contents
-from osp_gateway.replay.encode import checksum, checksum_of_parts, speaks_of_body
+from osp_gateway.replay.encode import checksum_of_parts
 from osp_gateway.replay.exchange import Answer, Exchange, Object
 from osp_gateway.replay.names import Kind, Names, is_completion
 from osp_gateway.replay.target import Target, TargetError
@@ -145,11 +145,6 @@ class _Side:
                 return self._contents.made_up(about)
             return kind is Kind.ID or writes or self._contents.wrote(about)
 
-        content = self._contents.current(exchange.request)
-        if not writes and content is not None and content.made_up and content.whole:
-            for name, value in exchange.answer.headers:
-                if speaks_of_body(name, value):
-                    self._names.learn(Kind.CHECKSUM, exchange.request.object, value, checksum(name, content))
         self._names.learn_from(exchange, answer, may, again=writes)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from mitmproxy.test import taddons
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.recorder import RecorderAddon
 from osp_gateway.mitm.rereading import read_recording
-from osp_gateway.outcomes import Reply
+from osp_gateway.outcomes import ALLOWED, DENIED, NOT_ASKED, Reply, Verdict
 from osp_gateway.replay.tape import Tape
 from osp_gateway.s3.head import RequestHead
 from support.flows_recorded import flow_answered, verdict
@@ -33,10 +35,12 @@ class Bench:
     def options(self, **values: Any) -> None:
         self.context.configure(self.addon, **values)
 
-    def serve(self) -> http.HTTPFlow:
-        flow = flow_answered()
-        self.desk.outcomes[flow] = Reply(verdict(), 200, (), b"")
+    def serve(self, decided: Verdict | None = None, status: int = 200, *, by_store: bool = False) -> http.HTTPFlow:
+        flow = flow_answered(status)
+        self.desk.outcomes[flow] = Reply(decided or verdict(), status, (), b"")
         self.desk.tapes[flow] = Tape(RequestHead("GET", "/demo/key", "", ()))
+        if by_store:
+            self.desk.adapted.add(flow)
         self.addon.response(flow)
         return flow
 
@@ -91,6 +95,37 @@ def test_another_file_is_another_recording(bench, file):
     assert [len(read_recording(one).exchanges) for one in (file, other)] == [1, 2]
 
 
+def test_a_change_that_is_refused_goes_on_with_the_recording(bench, file, tmp_path):
+    bench.options(osp_record=str(file))
+    bench.serve()
+    with pytest.raises(exceptions.OptionsError):
+        bench.options(osp_record=str(tmp_path / "missing" / "session.osp"))
+    bench.options(osp_record=str(file))
+    bench.serve()
+    assert len(read_recording(file).exchanges) == 2
+
+
+@pytest.mark.parametrize("other", ["", "other.osp"])
+async def test_a_change_that_another_addon_refuses_goes_on_with_the_recording(bench, file, tmp_path, other):
+    bench.options(osp_record=str(file))
+    bench.serve()
+    bench.options(osp_record=str(tmp_path / other) if other else "")
+    bench.options(osp_record=str(file))  # as mitmproxy does it, before anything else happens
+    bench.serve()
+    assert len(read_recording(file).exchanges) == 2
+    assert not other or not (tmp_path / other).exists()
+
+
+async def test_what_somebody_sets_again_later_begins_anew(bench, file):
+    bench.options(osp_record=str(file))
+    bench.serve()
+    bench.options(osp_record="")
+    await asyncio.sleep(0)
+    bench.options(osp_record=str(file))
+    bench.serve()
+    assert len(read_recording(file).exchanges) == 1
+
+
 @pytest.mark.parametrize("place", ["", "missing/session.osp"])
 def test_a_file_that_cannot_be_recorded_into_is_an_error_of_the_option(bench, tmp_path, place):
     with pytest.raises(exceptions.OptionsError, match="osp_record: "):
@@ -118,3 +153,22 @@ def test_a_mistake_of_the_recorder_is_told_and_ends_nothing(bench, file, caplog,
     monkeypatch.undo()
     bench.serve()
     assert len(read_recording(file).exchanges) == 1
+
+
+@pytest.mark.parametrize(
+    ("authorizer", "status", "by_store", "recorded"),
+    [
+        (NOT_ASKED, 403, False, 0),
+        (ALLOWED, 400, False, 0),
+        (DENIED, 403, False, 1),
+        (ALLOWED, 403, True, 1),
+        (ALLOWED, 204, True, 1),
+    ],
+    ids=["policy", "too-large", "denied", "by-the-store", "good"],
+)
+def test_a_form_that_its_own_policy_did_not_allow_is_not_recorded(bench, file, authorizer, status, by_store, recorded):
+    bench.options(osp_record=str(file))
+    decided = replace(verdict("PostObject"), authorizer=authorizer)
+    bench.serve(decided, status, by_store=by_store)
+    bench.serve()
+    assert len(read_recording(file).exchanges) == 1 + recorded

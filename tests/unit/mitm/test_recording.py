@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from osp_gateway.mitm.recording import METADATA, Recorder
+from osp_gateway.mitm.record_format import METADATA
+from osp_gateway.mitm.recording import Recorder
 from osp_gateway.mitm.rereading import read_recording
 from osp_gateway.sigv4.claim_parts import CONTENT_SHA256
 from support.flows_recorded import flow_answered, flows, write
@@ -146,6 +147,24 @@ def test_an_error_behind_a_status_of_200_is_recorded_without_secrets(file):
 def test_an_object_stays_what_it_is(file):
     content = b"<a><StringToSign>s</StringToSign></a>"
     assert recorded(file, answered=flow_answered(content=content)).answer.payload.content == content
+
+
+@pytest.mark.parametrize(
+    "name", ["x-amz-meta-" + "k" * 2000, "x-amz-meta-!#$%&'*+.^_`|~", "X-Amz-Meta-Case"], ids=["long", "odd", "case"]
+)
+def test_headers_of_all_names_are_recorded_so_that_they_can_be_read(file, name):
+    exchange = recorded(file, headers=((name, "v\xe9\xff"),), answered=flow_answered(headers=((name, "value"),)))
+    assert exchange.request.headers == ((name.lower(), "v\xe9\xff"),)
+
+
+def test_what_could_not_be_read_again_is_not_written(file):
+    recorder = Recorder(file)
+    write(recorder)
+    with pytest.raises(ValueError, match="characters that HTTP does not allow"):
+        write(recorder, answered=flow_answered(headers=(("x-amz-meta-a", "b\r\nc: d"),)))
+    write(recorder)
+    recorder.close()
+    assert len(read_recording(file).exchanges) == 2
 
 
 RIGHT = "230d8358dc8e8890b4c58deeb62912ee2f20357ae92a5cc861b98e68fe31acb5"

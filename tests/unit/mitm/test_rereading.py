@@ -9,7 +9,8 @@ import pytest
 from mitmproxy import http
 
 from osp_gateway.mitm.flowfile import FlowFileError, http_flows
-from osp_gateway.mitm.recording import BODY, METADATA, Recorder
+from osp_gateway.mitm.record_format import BODY, METADATA
+from osp_gateway.mitm.recording import Recorder
 from osp_gateway.mitm.rereading import exchange_of, read_recording
 from support.flows_recorded import flow_answered, flows, rewritten, write
 

@@ -110,6 +110,14 @@ def test_what_is_for_browsers_is_compared_where_the_request_was_one_s():
     assert found.where == "header access-control-allow-origin"
 
 
+@pytest.mark.parametrize("name", ["x-amz-restore", "x-amz-expiration"])
+def test_dates_that_are_so_many_days_away_are_others_each_day(name):
+    told = 'ongoing-request="false", expiry-date="Fri, {} Dec 2026 00:00:00 GMT"'
+    one, next_day = (answer(headers={name: told.format(day)}) for day in (1, 2))
+    assert differences(one, next_day) == []
+    assert places(one, answer(headers={name: 'ongoing-request="true"'})) == [f"header {name}"]
+
+
 def test_all_values_of_a_header_are_compared():
     def answered(*values: str) -> Answer:
         return Answer(200, tuple(("cache-control", value) for value in values), Payload.of(b""))

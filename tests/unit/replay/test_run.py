@@ -12,6 +12,7 @@ import pytest
 from osp_gateway.replay.encode import checksum
 from osp_gateway.replay.exchange import Answer, Exchange, Payload, RecordedRequest
 from osp_gateway.replay.names import Names
+from osp_gateway.replay.resign import Resigner
 from osp_gateway.replay.run import Outcome, Replay
 from osp_gateway.replay.target import TargetError
 from osp_gateway.replay.tolerance import Rule, Tolerance
@@ -138,19 +139,27 @@ def test_a_checksum_of_what_was_recorded_is_the_recorded_one(method):
     assert [found.where for found in outcome.differences] == [f"header {CRC32}"]
 
 
-def test_a_checksum_of_what_was_made_up_is_of_that():
+def test_a_checksum_of_what_was_made_up_is_learned_and_the_same_from_then_on():
+    """Not computed: some stores have checksums of their own for objects in parts."""
+    recorded = [exchange("PutObject", request("PUT", payload=large(1000)), answer()), *[summed("AAAAAA==")] * 2]
+    values = iter(("", "BBBBBB==", "CCCCCC=="))
+    outcomes = run(Store(lambda _: answer(headers={CRC32: next(values)})), *recorded)
+    assert [[d.where for d in o.differences if d.where != "body"] for o in outcomes[1:]] == [[], [f"header {CRC32}"]]
+
+
+def test_a_checksum_that_an_upload_was_sent_with_is_the_one_of_what_was_sent():
     payload = large(1000)
+    put = exchange("PutObject", request("PUT", payload=payload, headers=((CRC32, "AAAAAA=="),)), answer())
+
+    class Sends(Store):
+        def send(self, asked: RecordedRequest, identity: str, names: Names, expected: int) -> Answer:
+            Resigner("store.test", {}).outgoing(asked, identity, names)
+            return super().send(asked, identity, names, expected)
+
     right = checksum(CRC32, payload.again)
-    body = b"".join(payload.again.pieces())
-    recorded = [exchange("PutObject", request("PUT", payload=payload), answer()), summed("AAAAAA==")]
-    recorded[1] = replace(recorded[1], answer=replace(recorded[1].answer, payload=payload))
-    for value, same in ((right, True), ("BBBBBB==", False)):
-        store = Store(
-            lambda asked, value=value: (
-                answer(content=body, headers={CRC32: value}) if asked.method == "GET" else answer()
-            )
-        )
-        assert run(store, *recorded)[1].same is same
+    for value, found in ((right, []), ("BBBBBB==", [f"header {CRC32}"])):
+        _, outcome = run(Sends(lambda _, value=value: answer(headers={CRC32: value})), put, summed("AAAAAA=="))
+        assert [d.where for d in outcome.differences if d.where != "body"] == found
 
 
 def test_a_multipart_upload_is_completed_with_the_checksum_of_what_its_parts_have_become():
