@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from osp_gateway.mitm.rereading import read_recording
-from support.processes import ADDON, BIN, Running, config_for, gateway
+from support.processes import ADDON, BACKEND_KEY, BACKEND_SECRET, BIN, Running, config_for, gateway
 from support.raw import ask, talk
 from support.raw_s3 import presigned_target, send
-from support.recorder import Answer, recorded_gateway
-from support.replays import SERVING, replay, through
+from support.recorder import Answer, Recorded, recorded_gateway
+from support.replays import SERVING, keys, replay, through
 from support.s3 import client
 from support.serving import HERE
 from support.signing import signed
@@ -134,3 +134,28 @@ def test_a_presigned_upload_with_metadata_is_green(store, osp, tmp_path, file):
         s3.delete_object(Bucket="demo", Key="presigned-metadata")
     done = replay(file, osp.url)
     assert done.is_green(3), done.said
+
+
+def test_a_session_with_customers_keys_and_masked_headers_is_green_where_the_store_repeats_them(tmp_path, file):
+    """S3 says the MD5 of the key that it has used; on the flow it is masked."""
+
+    def answer(request: Recorded) -> Answer:
+        told = [pair for pair in request.headers if pair[0].lower() in (MD5, "x-amz-meta-ticket")]
+        return Answer(headers=(("ETag", '"0123456789abcdef0123456789abcdef"'), *told))
+
+    options = {"osp_record": str(file), "osp_redact_headers": "x-amz-meta-ticket"}
+    with recorded_gateway(tmp_path, options=options) as front:
+        front.recorder.answer = answer
+        customer = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b"a-fake-key-of-a-customer-of-32-o"}
+        for key in ("a", "b"):
+            front.s3.put_object(Bucket="demo", Key=key, Body=b"", Metadata={"ticket": "fake-ticket"}, **customer)
+        front.gateway.running.stop()
+        stand_ins = {exchange.request.header(MD5) for exchange in read_recording(file).exchanges}
+        assert len(stand_ins) == 1
+        done = replay(file, f"http://127.0.0.1:{front.recorder.port}", env=BACKEND)
+    assert done.is_green(2), done.said
+    assert b"fake-ticket" not in file.read_bytes()
+
+
+MD5 = "x-amz-server-side-encryption-customer-key-md5"
+BACKEND = keys(BACKEND_KEY, BACKEND_SECRET)

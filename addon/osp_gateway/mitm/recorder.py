@@ -12,6 +12,7 @@ from mitmproxy.addonmanager import Loader
 
 from osp_gateway.mitm.desk import Desk
 from osp_gateway.mitm.recording import Recorder
+from osp_gateway.mitm.sanitizing import Sanitizer
 from osp_gateway.outcomes import DENIED, Forward, Refusal, Verdict
 from osp_gateway.replay.report import printable
 from osp_gateway.replay.tape import KEPT_OCTETS, Tape
@@ -32,6 +33,8 @@ class RecorderAddon:
         self._desk = desk
         self._recorder: Recorder | None = None
         self._file = self._interrupted = self._before = ""
+        self._sanitizer: Sanitizer | None = None
+        """Of the last recording: where that goes on, what stands for something stands for it still."""
         self.failed = False
         """Whether a recording has ended before its time."""
         self.skips_replayed = False
@@ -71,9 +74,14 @@ class RecorderAddon:
 
     def _change(self, file: str) -> None:
         """Where the new file cannot be recorded into, the old one still is."""
+        if file and _is_stream(file):
+            raise exceptions.OptionsError(
+                f"osp_record: {file}: mitmproxy itself saves its flows there (save_stream_file)"
+            )
         onward = bool(file) and file in (self._interrupted, self._before)
         try:
-            recorder = Recorder(Path(file).expanduser(), onward=onward) if file else None
+            sanitizer = self._sanitizer if onward else None
+            recorder = Recorder(Path(file).expanduser(), onward=onward, sanitizer=sanitizer) if file else None
         except OSError as error:
             raise exceptions.OptionsError(f"osp_record: {file}: {error.strerror}") from None
         before = self._file if self._recorder is not None and self._recorder.begun else ""
@@ -151,4 +159,13 @@ class RecorderAddon:
         recorder, self._recorder = self._recorder, None
         self._file = self._interrupted = ""
         if recorder is not None:
+            self._sanitizer = recorder.sanitizer
             recorder.close()
+
+
+def _is_stream(file: str) -> bool:
+    """Whether it is the file that `-w` names: each would write over the other."""
+    stream = ctx.options.save_stream_file if "save_stream_file" in ctx.options else None
+    if not stream:
+        return False
+    return Path(stream.lstrip("+")).expanduser().resolve() == Path(file).expanduser().resolve()

@@ -44,23 +44,28 @@ _NOBODY: Final = ("127.0.0.1", 0)
 class Recorder:
     """Appends exchanges to a flow file."""
 
-    def __init__(self, path: Path, limit: int = KEPT_OCTETS, *, onward: bool = False) -> None:
+    def __init__(
+        self, path: Path, limit: int = KEPT_OCTETS, *, onward: bool = False, sanitizer: Sanitizer | None = None
+    ) -> None:
         """Write to `path`, which is begun anew with the first exchange: until then it stays what it was.
 
         Args:
             path: the flow file.
             limit: objects of up to so many octets are kept whole.
             onward: append to what is there instead.
+            sanitizer: the one of what is there.
 
         Raises:
             OSError: the file cannot be written, or somebody else is recording into it.
         """
         self.limit = limit
-        self.sanitizer: Final = Sanitizer()
+        self.sanitizer: Final = sanitizer or Sanitizer()
         self._path = path
         self._made = not path.exists()
-        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666), "wb", buffering=0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe that nobody reads is an error
+        self._file = os.fdopen(os.open(path, flags, 0o666), "wb", buffering=0)
         try:
+            os.set_blocking(self._file.fileno(), True)
             _take(self._file.fileno())
             self._cut = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
             self._length = self._file.seek(0, os.SEEK_END) if self._cut else 0
@@ -101,9 +106,16 @@ class Recorder:
 
     def close(self) -> None:
         """The end. A file that was made for a recording that never began is removed."""
-        if self._made and not self.begun:
+        if self._made and not self.begun and self._is_still_there():
             self._path.unlink(missing_ok=True)
         self._file.close()
+
+    def _is_still_there(self) -> bool:
+        """And not another file, which somebody has put in its place."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self._path.lstat())
+        except OSError:
+            return False
 
     def _append(self, octets: bytes) -> None:
         rest = memoryview(octets)
@@ -148,7 +160,7 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, sanitizer: Sani
         method=head.method.encode("latin-1"),
         scheme=b"http",
         authority=b"",
-        path=(head.path + ("?" + encoding.join_query(query) if query else "")).encode("latin-1"),
+        path=(_path(head, verdict, form) + ("?" + encoding.join_query(query) if query else "")).encode("latin-1"),
         http_version=b"HTTP/1.1",
         headers=_headers([*_signer(verdict, signed), _digest(request_body), *sanitizer.of_request(head.headers)]),
         content=request_body.content or b"" if form is None else _form(head, form, request_body, sanitizer),
@@ -156,7 +168,8 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, sanitizer: Sani
         timestamp_start=flow.request.timestamp_start,
         timestamp_end=flow.request.timestamp_end,
     )
-    answered = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.fields]
+    fields = response.headers.fields if tape.answer_headers is None else tape.answer_headers
+    answered = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
     copy.response = http.Response(
         http_version=b"HTTP/1.1",
         status_code=response.status_code,
@@ -183,6 +196,15 @@ def _recorded(flow: http.HTTPFlow, verdict: Verdict, tape: Tape, sanitizer: Sani
     return copy
 
 
+def _path(head: RequestHead, verdict: Verdict, form: Form | None) -> str:
+    """In path style: the host that names a bucket in virtual-hosted style is left out."""
+    if not verdict.bucket:
+        return head.path
+    bucket = encoding.encode(verdict.bucket.encode())
+    key = "" if form is not None else encoding.encode(verdict.key.encode(), "/")
+    return f"/{bucket}/{key}" if key else f"/{bucket}"
+
+
 def _answer_body(response: http.Response, verdict: Verdict, tape: Tape) -> Payload:
     body = tape.answer.payload()
     if not body.length and response.raw_content:  # the gateway's own answer
@@ -194,8 +216,7 @@ def _answer_body(response: http.Response, verdict: Verdict, tape: Tape) -> Paylo
 def _form(head: RequestHead, form: Form, file: Payload, sanitizer: Sanitizer) -> bytes:
     """The form without what authenticates it, and without its file where that is too large."""
     boundary = boundary_of(head.get("content-type") or "")
-    pairs = [(name, sanitizer.value(name, value)) for name, value in form.pairs]
-    return opening(boundary, pairs, form.filename) + (file.content or b"") + closing(boundary)
+    return opening(boundary, sanitizer.of_form(form.pairs), form.filename) + (file.content or b"") + closing(boundary)
 
 
 def _signer(verdict: Verdict, signed: bool) -> list[Header]:

@@ -16,14 +16,16 @@ from osp_gateway.mitm.flowfile import FlowFileError, http_flows
 from osp_gateway.mitm.record_format import BODY, METADATA, SIGNED_BY, expires_of, is_hash
 from osp_gateway.mitm.sanitizing import is_recorded
 from osp_gateway.mitm.wire import head_of
-from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Payload, RecordedRequest
+from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Form, Payload, RecordedRequest
 from osp_gateway.replay.tape import KEPT_OCTETS, Body, body_of
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import locate
 from osp_gateway.s3.errors import S3Error
+from osp_gateway.s3.form import KEY, Fields
 from osp_gateway.s3.head import Header, RequestHead
 from osp_gateway.s3.operations import OperationTable
 from osp_gateway.sigv4.claim_parts import CONTENT_SHA256
+from osp_gateway.sigv4.policy import expand
 from osp_gateway.sigv4.presigned import hoisted_headers, without_authentication
 
 MAX_BODY_OCTETS: Final = 50 * 1024**4
@@ -205,7 +207,7 @@ def _as_found(flow: http.HTTPFlow) -> Exchange:
     recorded = RecordedRequest(
         method=head.method,
         bucket=resource.bucket,
-        key_path=resource.canonical_key if form is None else encoding.encode(form.key.encode(), "/"),
+        key_path=resource.canonical_key if form is None else encoding.encode(_key_of(form).encode(), "/"),
         query=plain,
         headers=headers,
         payload=_as_recorded(flow.request.headers, body.payload()),
@@ -217,6 +219,12 @@ def _as_found(flow: http.HTTPFlow) -> Exchange:
     answered = _as_recorded(response.headers, Payload.of(response.raw_content or b""))
     answer = Answer(response.status_code, _answered(response.headers), answered)
     return Exchange(operation.name, _access_key(head), recorded, answer, *_times(flow))
+
+
+def _key_of(form: Form) -> str:
+    """Where the form's file goes."""
+    fields = expand(Fields(form.pairs, form.filename))
+    return next((value for name, value in fields.pairs if name.lower() == KEY), "")
 
 
 def _as_recorded(headers: http.Headers, found: Payload) -> Payload:

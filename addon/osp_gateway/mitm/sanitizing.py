@@ -54,6 +54,20 @@ RECORDED_OF_ANSWERS: Final = (
     "x-rgw-*",
 )
 """Headers of an answer that are. What its `Server` is called is nobody's business."""
+RECORDED_OF_FORMS: Final = (
+    "acl",
+    "bucket",
+    "cache-control",
+    "content-*",
+    "expires",
+    "key",
+    "redirect",
+    "success_action_redirect",
+    "success_action_status",
+    "tagging",
+    "x-amz-*",
+)
+"""Fields of a POST form that are: those that S3 knows."""
 _LEFT_OUT: Final = frozenset(
     {
         "x-amz-content-sha256",
@@ -110,6 +124,11 @@ class Sanitizer:
     def query(self, head: RequestHead) -> tuple[Pair, ...]:
         """Canonically encoded pairs. Headers that a presigned URL carries are as secret there."""
         return tuple((name, self._parameter(name, value)) for name, value in plain_query(head))
+
+    def of_form(self, fields: Iterable[Pair]) -> list[Pair]:
+        """The fields of a POST form that are recorded; those that authenticate it are no part of a `Form`."""
+        kept = [pair for pair in fields if _is_one_of(pair[0].strip().lower(), RECORDED_OF_FORMS)]
+        return [(name, self.value(name, value)) for name, value in kept]
 
     def value(self, name: str, value: str) -> str:
         """That of a header, or of a form's field."""

@@ -213,6 +213,8 @@ class GatewayStream(UploadingStream):
     def with_clients_head(self, parent: Callable[[], Commands]) -> Iterator[commands.Command]:
         """The parent's commands, with the response's head for the client: what the flow shows is masked."""
         for_client = self.desk.showing.answer_head(self.flow)
+        if tape := self.desk.tapes.get(self.flow):
+            tape.answer_headers = for_client.headers.fields
         for command in parent():
             if isinstance(command, SendHttp) and isinstance(command.event, ResponseHeaders):
                 command = SendHttp(replace(command.event, response=for_client), command.connection)
@@ -231,6 +233,7 @@ class GatewayStream(UploadingStream):
         if isinstance(event, RequestProtocolError) and self.upstream_open:
             self.desk.abort_if_behind(self.context.server)
         yield from super().handle_protocol_error(event)
+        self.client_state = self.server_state = self.state_errored  # events that are queued find nobody any more
         self.release()
 
     def check_killed(self, emit_error_hook: bool) -> Generator[commands.Command, Any, bool]:

@@ -23,7 +23,7 @@ _DATE: Final = re.compile(r'expiry-date="[^"]*"')
 _FOR_BROWSERS: Final = "access-control-"
 """Some stores tell everybody, others only who comes from another origin, whom it concerns."""
 _SEE_OTHER: Final = 303
-_ITS_TIME: Final = frozenset({"last-modified"})
+_ITS_TIME: Final = frozenset({"last-modified", "x-amz-object-lock-retain-until-date"})
 """Must be there where it was, with any value; 304 may say it or not."""
 
 
@@ -163,8 +163,12 @@ def _document_differences(
     old = parse(exchange.answer.payload.content or b"")
     new = parse(answer.payload.content or b"")
     if old is None or new is None:
+        recorded, found = exchange.answer.payload, answer.payload
         if (old is None) != (new is None):
             yield Difference("document", *("none" if tree is None else f"<{tree.name}>" for tree in (old, new)))
+        elif exchange.answer.status < 300 and recorded.sha256 != found.sha256:  # of what is no document
+            expected = _described(recorded.length, recorded.sha256)
+            yield Difference("body", expected, _described(found.length, found.sha256))
         return
     if not tolerance.same_document(exchange.operation, old.name, new.name):
         yield Difference("document", f"<{old.name}>", f"<{new.name}>")
@@ -202,7 +206,8 @@ class _Trees:
     def _group(self, before: list[Element], after: list[Element], path: str, key: str | None) -> Iterator[Difference]:
         """The elements of one name."""
         if before and self._tolerance.unordered(self._operation, before[0].name):
-            before, after = sorted(before, key=self._order), sorted(after, key=self._order)
+            before = sorted(before, key=lambda one: self._order(one, key, recorded=True))
+            after = sorted(after, key=lambda one: self._order(one, key, recorded=False))
         if len(before) != len(after):
             yield Difference(f"number of {path}", str(len(before)), str(len(after)))
             missing, added = _keys(before) - _keys(after), _keys(after) - _keys(before)
@@ -241,15 +246,17 @@ class _Trees:
             return unquote(old).rpartition("/")[2] == unquote(new).rpartition("/")[2]
         return old == new
 
-    def _order(self, element: Element) -> tuple[str, ...]:
-        """Something to sort by that is the same in both runs."""
-        return tuple(
+    def _order(self, element: Element, key: str | None, *, recorded: bool) -> tuple[list[str], list[str]]:
+        """Something to sort by that is the same in both runs: what is so in itself, and names as they are now."""
+        key = key_of(element, key)
+        leaves = [child for child in element.children if not child.children]
+        plain = [
             child.text
-            for child in element.children
-            if not child.children
-            and kind_of_element(child.name) is None
-            and not self._tolerance.another_text(self._operation, child.name)
-        ) or (element.text,)
+            for child in leaves
+            if kind_of_element(child.name) is None and not self._tolerance.another_text(self._operation, child.name)
+        ]
+        names = [child for child in leaves if kind_of_element(child.name) is not None]
+        return plain or [element.text], [self._expected_text(one, key) if recorded else one.text for one in names]
 
 
 def _interleaved(element: Element) -> list[str]:

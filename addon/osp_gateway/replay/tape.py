@@ -120,6 +120,8 @@ class Tape:
         self.head = head
         self.request = body_of(head, limit)
         self.answer = Body(limit)
+        self.answer_headers: tuple[tuple[bytes, bytes], ...] | None = None
+        """As the client gets them: on the flow, secrets are masked."""
         self._document_limit = document_limit
 
     def send(self, data: bytes, operation: str) -> None:

@@ -40,12 +40,32 @@ def parse(content: bytes) -> Element | None:
 
     In a listing whose `EncodingType` is `url`, keys and the like are decoded: stores differ in what they encode.
     """
-    try:
-        tree = _element(fromstring(content), 0)
-    except (ParseError, DefusedXmlException, ValueError, LookupError):  # the last of an encoding that nobody knows
+    tree = _tree(content)
+    if tree is None and _FORBIDDEN(content):  # in keys, S3 writes what XML 1.0 has no place for
+        tree = _tree(_REFERENCE.sub(_stand_in, content))
+    if tree is None:
         return None
     encoded = tree.child("EncodingType")
     return _decoded(tree) if encoded is not None and encoded.text == "url" else tree
+
+
+def _tree(content: bytes) -> Element | None:
+    try:
+        return _element(fromstring(content), 0)
+    except (ParseError, DefusedXmlException, ValueError, LookupError):  # the last of an encoding that nobody knows
+        return None
+
+
+_REFERENCE: Final = re.compile(rb"&#(?:0{0,9}([0-9]|[12][0-9]|3[01])|[xX]0{0,9}([0-9A-Fa-f]|1[0-9A-Fa-f]));")
+_FORBIDDEN: Final = _REFERENCE.search
+_PRIVATE: Final = 0xE000
+_BACK: Final = {_PRIVATE + code: code for code in range(0x20)}
+
+
+def _stand_in(match: re.Match[bytes]) -> bytes:
+    """Instead of a control character one of Unicode's private use; see `_element` for the way back."""
+    code = int(match[1]) if match[1] else int(match[2], 16)
+    return b"&#%d;" % (_PRIVATE + code)
 
 
 def _decoded(element: Element) -> Element:
@@ -117,5 +137,5 @@ def _element(node: Any, depth: int) -> Element:
     if kind := node.get(_TYPE):
         children = (Element("type", kind), *children)
     name = str(node.tag).rpartition("}")[2]
-    text = "" if children else node.text or ""
+    text = "" if children else (node.text or "").translate(_BACK)
     return Element(name, text if name in _EXACT else text.strip(), children)

@@ -77,6 +77,27 @@ def test_the_same_script_read_anew_goes_on_with_the_recording(bench, file):
     assert bench.addon.written == 2
 
 
+def test_where_it_goes_on_what_stands_for_a_customers_key_stands_for_it_still(bench, file):
+    bench.options(osp_record=str(file))
+    pair = ("x-amz-server-side-encryption-customer-key", "ZmFrZQ==")
+    assert bench.addon._recorder is not None
+    before = bench.addon._recorder.sanitizer.of_request([pair])
+    bench.serve()
+    bench.addon.done()
+    bench.addon.configure(set(ctx.options.keys()))
+    assert bench.addon._recorder.sanitizer.of_request([pair]) == before
+    bench.options(osp_record="")
+    bench.options(osp_record=str(file))
+    assert bench.addon._recorder.sanitizer.of_request([pair]) != before
+
+
+def test_the_file_that_mitmproxy_saves_its_flows_in_is_another_one(bench, file):
+    bench.context.options.add_option("save_stream_file", str, "", "")
+    bench.context.options.save_stream_file = f"+{file}"
+    with pytest.raises(exceptions.OptionsError, match="mitmproxy itself saves its flows there"):
+        bench.options(osp_record=str(file))
+
+
 def test_a_recording_that_was_ended_begins_anew(bench, file):
     for _ in range(2):
         bench.options(osp_record=str(file))

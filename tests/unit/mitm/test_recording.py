@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 
 from osp_gateway.mitm.record_format import METADATA
 from osp_gateway.mitm.recording import Recorder
-from osp_gateway.mitm.rereading import read_recording
+from osp_gateway.mitm.rereading import exchange_of, read_recording
+from osp_gateway.s3.head import RequestHead
 from osp_gateway.sigv4.claim_parts import CONTENT_SHA256
-from support.flows_recorded import flow_answered, flows, write
+from support.flows_recorded import flow_answered, flows, verdict, write
 
 
 @pytest.fixture
@@ -199,3 +201,48 @@ def test_a_recording_says_nothing_of_customers_keys_in_presigned_urls(file):
     (flow,) = flows(file)
     assert "Customer-Key=" in flow.request.path
     assert flow.metadata[METADATA]["expires"] == 3600
+
+
+def test_a_pipe_that_nobody_reads_is_an_error_and_no_end_of_everything(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError) as found:
+        Recorder(pipe)
+    assert found.value.errno == errno.ENXIO
+
+
+def test_what_somebody_has_put_there_meanwhile_stays(file):
+    recorder = Recorder(file)
+    file.unlink()
+    file.write_bytes(b"precious")
+    recorder.close()
+    assert file.read_bytes() == b"precious"
+
+
+def test_a_link_stays(file):
+    file.symlink_to(file.with_name("elsewhere"))
+    Recorder(file).close()
+    assert file.is_symlink()
+
+
+def test_a_request_in_virtual_hosted_style_is_recorded_in_path_style(file):
+    recorded(file, target="/key", headers=(("host", "demo.s3.test"),))
+    (flow,) = flows(file)
+    assert flow.request.path == "/demo/key"
+    flow.metadata.clear()
+    exchange = exchange_of(flow)
+    assert exchange is not None
+    assert (exchange.operation, exchange.request.object) == ("GetObject", ("demo", "key"))
+
+
+def test_what_the_client_got_is_recorded_where_the_flow_shows_a_mark(file):
+    recorder = Recorder(file)
+    recorder.sanitizer.name(["x-amz-meta-ticket"])
+    tape = recorder.tape(RequestHead("GET", "/demo/key", "", (("x-amz-meta-ticket", "fake"),)))
+    tape.answer_headers = ((b"x-amz-meta-ticket", b"fake"),)
+    shown = flow_answered(headers=(("x-amz-meta-ticket", "redacted-0123456789ab"),))
+    recorder.write(shown, verdict(), tape)
+    recorder.close()
+    (exchange,) = read_recording(file).exchanges
+    assert exchange.answer.header("x-amz-meta-ticket") == exchange.request.header("x-amz-meta-ticket")
+    assert b"fake" not in file.read_bytes().replace(b"fake-key", b"")

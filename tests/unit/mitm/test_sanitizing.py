@@ -104,3 +104,17 @@ def test_everything_else_of_a_query_stays_as_it_was_written():
         "prefix": "a%2Fb%20%C3%A9",
         "x-amz-meta-colour": "a%20b",
     }
+
+
+def test_fields_of_forms_that_nobody_knows_are_not_recorded():
+    fields = [
+        ("key", "a"),
+        ("Content-Type", "text/plain"),
+        ("x-amz-meta-a", "b"),
+        ("success_action_status", "201"),
+        ("password", "secret"),
+        ("x-ignore-token", "secret"),
+        ("x-amz-mfa", "secret"),
+        ("x-amz-date ", "secret"),
+    ]
+    assert Sanitizer().of_form(fields) == fields[:4]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from osp_gateway.replay.compare import MAX_SHOWN_CHARS, Difference, compare
+from osp_gateway.replay.compare import MAX_SHOWN_CHARS, Difference, compare, error_code
 from osp_gateway.replay.exchange import Answer, Exchange, Payload
 from osp_gateway.replay.names import Kind, Names
 from osp_gateway.replay.tolerance import Rule, Tolerance
@@ -159,6 +159,42 @@ def test_a_date_that_somebody_has_set_is_compared():
 )
 def test_a_document_that_nobody_should_read_is_none(content):
     assert parse(content) is None
+
+
+@pytest.mark.parametrize("written", ["&#x1;", "&#1;", "&#X01;", "&#31;", "&#x0;"])
+def test_keys_with_characters_that_xml_has_no_place_for_are_compared(written):
+    one, other = (document(LISTING.replace(">one<", f">{key}<")) for key in (f"a{written}b", f"a{written}c"))
+    assert parse(one.payload.content or b"") is not None
+    assert differences(one, one, "ListObjectsV2") == []
+    assert len(differences(one, other, "ListObjectsV2")) == 1
+    code = document(ERROR.format("NoSuchKey", f"a{written}", "1"), 404)
+    assert error_code(code) == "NoSuchKey"
+
+
+def test_such_a_key_is_known_by_its_own_characters():
+    tree = parse(b"<R><Key>a&#x1;b&#9;c</Key></R>")
+    assert tree is not None
+    assert tree.children[0].text == "a\x01b\tc"
+
+
+def test_what_is_no_document_where_one_was_is_compared_by_its_octets():
+    one, other = (document(f"<ListBucketResult>{text}") for text in ("a", "b"))
+    assert differences(one, one, "ListObjectsV2") == []
+    assert places(one, other, "ListObjectsV2") == ["body"]
+
+
+def test_entries_in_any_order_may_differ_in_their_ids_alone():
+    names = Names()
+    for old, new in (("v1", "w9"), ("v2", "w5"), ("v3", "w7")):
+        names.learn(Kind.ID, ("demo", "key"), old, new)
+    entry = "<Deleted><Key>key</Key><VersionId>{}</VersionId></Deleted>"
+    recorded, found, another = (
+        document("<DeleteResult>" + "".join(entry.format(version) for version in versions) + "</DeleteResult>")
+        for versions in (("v1", "v2", "v3"), ("w7", "w9", "w5"), ("w7", "w9", "w6"))
+    )
+    done = exchange("DeleteObjects", request("POST", ""), recorded)
+    assert compare(done, found, names, Tolerance()) == ()
+    assert len(compare(done, another, names, Tolerance())) > 0
 
 
 def test_objects_are_compared_by_their_octets():
