@@ -24,7 +24,7 @@ config = ProxyServerConfig(
 UNREADABLE = {
     "bare LF": (b"GET /demo/lf?X-Amz-Signature=fake-signature HTTP/1.1\nHost: a\n\n", "GET", "/demo/lf"),
     "blank before a colon": (b"PUT /demo/blank HTTP/1.1\r\nHost : a\r\n\r\n", "PUT", "/demo/blank"),
-    "no HTTP at all": (b"\x05\x01\x00 not \xff HTTP\r\n\r\n", "???", "not"),
+    "no HTTP at all": (b"\x05\x01\x00 not \xff HTTP\r\n\r\n", "???", "/not"),
     "a terminal's escape": (b"GET /\x1b[31m HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/?[31m"),
     "endless head": (b"GET /demo/long HTTP/1.1\r\nA: " + b"a" * 70_000, "GET", "/demo/long"),
 }

@@ -108,7 +108,7 @@ def test_what_was_not_recorded_is_said_to_be_so(recorded, tmp_path, way):
 def test_a_body_of_which_only_the_digest_was_recorded_is_not_made_up(recorded, store, tmp_path):
     with recording(tmp_path, store, osp_record_body="1") as running:
         through(running).put_object(Bucket="demo", Key="digest-only", Body=bytes(2000))
-        through(running).get_object(Bucket="demo", Key="digest-only")
+        through(running).get_object(Bucket="demo", Key="digest-only")["Body"].read()  # else it may be broken off
     with served(tmp_path / "session.osp", tmp_path) as url:
         s3 = offline(url)
         s3.put_object(Bucket="demo", Key="digest-only", Body=bytes(2000))
