@@ -159,7 +159,7 @@ def test_client_replay_of_flows_that_mitmdump_has_saved_is_signed_anew(store, di
     with gateway(tmp_path / "saved", config_for(store)) as running:
         s3 = client(running.url)
         s3.put_object(Bucket="demo", Key="saved flows", Body=b"saved")
-        s3.get_object(Bucket="demo", Key="saved flows")
+        s3.get_object(Bucket="demo", Key="saved flows")["Body"].read()
     direct.delete_object(Bucket="demo", Key="saved flows")
     flows = replayed(running.flow_file, tmp_path / "again", store)
     assert [(flow.request.method, flow.response.status_code) for flow in flows] == [("PUT", 200), ("GET", 200)]

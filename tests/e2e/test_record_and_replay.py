@@ -133,7 +133,7 @@ def test_gateway_and_store_are_compared_side_by_side_each_with_its_own_keys(osp,
     with recording(tmp_path, store) as running:
         s3 = through(running)
         s3.put_object(Bucket="demo", Key="side-by-side", Body=b"body")
-        s3.get_object(Bucket="demo", Key="side-by-side")
+        s3.get_object(Bucket="demo", Key="side-by-side")["Body"].read()
         s3.delete_object(Bucket="demo", Key="side-by-side")
     first = [osp.url, "--as", "client"]
     second = ["--compare", store.url, "--compare-as"]
