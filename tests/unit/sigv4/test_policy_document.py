@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osp_gateway.s3.errors import S3Error
-from osp_gateway.sigv4.policy import Policy, Upload
+from osp_gateway.sigv4.policy import MAX_TYPES, Condition, Policy, Upload
 from support.forms import BUCKET, FAILED, VIOLATED, document, fields_of, judge, refusal, signed_fields
 from support.oracle import NOW, generated
 
@@ -237,3 +237,9 @@ def test_documented_escapes_are_understood() -> None:
     text = rb'{"expiration": "2027-01-01T00:00:00Z", "conditions": [["eq", "$key", "a\$b\v\\$c\u0041"]]}'
     (condition,) = Policy.parse(base64.b64encode(text).decode()).conditions
     assert condition.text == "a$b\v\\$cA"
+
+
+@pytest.mark.parametrize(("count", "met"), [(1, True), (MAX_TYPES, True), (MAX_TYPES + 1, False), (20_000, False)])
+def test_a_list_of_content_types_has_an_end(count: int, met: bool) -> None:
+    condition = Condition("starts-with", "", name="content-type", text="a/")
+    assert condition.holds({"content-type": ", ".join(["a/b"] * count)}) is met
