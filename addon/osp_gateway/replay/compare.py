@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 from osp_gateway.backends.responses import OBJECT_OPERATIONS
 from osp_gateway.replay.contents import same_object
-from osp_gateway.replay.exchange import Answer, Exchange, Object
-from osp_gateway.replay.names import Names, bare, kind_of_element, kind_of_header, object_of
+from osp_gateway.replay.exchange import Answer, Exchange, RecordedRequest
+from osp_gateway.replay.names import Names, bare, kind_of_element, kind_of_header, object_of, part_of
 from osp_gateway.replay.tolerance import DIAGNOSTIC, Tolerance
 from osp_gateway.replay.xml import Element, key_of, parse
 
@@ -98,7 +98,7 @@ def _header_differences(exchange: Exchange, answer: Answer, names: Names, tolera
     for name in sorted(meaningful):
         old, new = _values(recorded, name), _values(answer, name)
         if old is not None and new is not None:
-            old = _current(name, old, exchange.request.object, names)
+            old = _current(name, old, exchange.request, names)
         if not _same_header(name, recorded.status, old, new):
             yield Difference(f"header {name}", _ABSENT if old is None else old, _ABSENT if new is None else new)
 
@@ -109,9 +109,12 @@ def _values(answer: Answer, name: str) -> str | None:
     return ", ".join(values) if values else None
 
 
-def _current(name: str, value: str, about: Object, names: Names) -> str:
+def _current(name: str, value: str, request: RecordedRequest, names: Names) -> str:
     kind = kind_of_header(name)
-    return value if kind is None else names.current(kind, about, value)
+    if kind is None:
+        return value
+    part = part_of(request, request.values.get("partNumber", ""))
+    return names.current(kind, part if names.knows(kind, part, value) else request.object, value)
 
 
 def _same_header(name: str, status: int, old: str | None, new: str | None) -> bool:

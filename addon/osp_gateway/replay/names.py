@@ -60,6 +60,8 @@ _TAGS_OF_THE_OBJECT: Final = frozenset({"if-match", "if-none-match"})
 _TAGS_OF_THE_SOURCE: Final = frozenset({"x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match"})
 _IN_BODIES: Final = re.compile(rb"<(ETag|VersionId|Checksum[A-Z0-9]+)>([^<]*)</\1>")
 _ENTRY: Final = re.compile(rb"<Object>.*?</Object>", re.DOTALL)
+_PART: Final = re.compile(rb"<Part>.*?</Part>", re.DOTALL)
+_PART_NUMBER: Final = re.compile(rb"<PartNumber>\s*([0-9]{1,9})\s*</PartNumber>")
 _KEY: Final = re.compile(rb"<Key>([^<]*)</Key>")
 _NOWHERE: Final[Object] = ("", "")
 
@@ -138,10 +140,13 @@ class Names:
             again: see `learn`.
         """
         about, recorded = exchange.request.object, exchange.answer
+        number = exchange.request.values.get("partNumber")
+        owners = (about,) if number is None else (about, part_of(exchange.request, number))
         for name, value in recorded.headers:
             kind = kind_of_header(name)
             if kind is not None and may(kind, about):
-                self.learn(kind, about, value, new.header(name), again=again)
+                for one in owners:
+                    self.learn(kind, one, value, new.header(name), again=again)
         if recorded.is_xml and new.is_xml:
             found = _named(new, about)
             for (kind, one, path), names in _named(recorded, about).items():
@@ -157,16 +162,21 @@ class Names:
 
     def in_body(self, request: RecordedRequest, content: bytes) -> bytes:
         """An XML document that a client sends, with the names of this run."""
+        if is_completion(request):
+            return _PART.sub(lambda part: self._in_entry(request.object, part[0], _part_of(request, part[0])), content)
         if _ENTRY.search(content) is None:
             return self._in_entry(request.object, content)
         return _ENTRY.sub(lambda entry: self._in_entry(_object_of(request.bucket, entry[0]), entry[0]), content)
 
-    def _in_entry(self, about: Object, content: bytes) -> bytes:
+    def _in_entry(self, about: Object, content: bytes, part: Object | None = None) -> bytes:
+        """With the names of an object, or, where there are any, of its part: parts may have had the same name."""
+
         def renamed(match: re.Match[bytes]) -> bytes:
             kind = kind_of_element(match[1].decode())
             if kind is None:
                 return match[0]
-            text = self.current(kind, about, html.unescape(match[2].decode("utf-8", "surrogateescape")))
+            old = html.unescape(match[2].decode("utf-8", "surrogateescape"))
+            text = self.current(kind, part if part is not None and self.knows(kind, part, old) else about, old)
             return b"<%b>%b</%b>" % (
                 match[1],
                 html.escape(text, quote=False).encode("utf-8", "surrogateescape"),
@@ -220,6 +230,17 @@ def _named(answer: Answer, about: Object) -> dict[tuple[Kind, Object, str], list
 def object_of(bucket: str, key: str) -> Object:
     """An object by its bucket and its plain key."""
     return bucket, encoding.encode(key.encode("utf-8", "surrogateescape"), "/")
+
+
+def part_of(request: RecordedRequest, number: str) -> Object:
+    """What the names of a part belong to: no key has a question mark that is not encoded."""
+    bucket, key = request.object
+    return bucket, f"{key}?{number}"
+
+
+def _part_of(request: RecordedRequest, entry: bytes) -> Object:
+    number = _PART_NUMBER.search(entry)
+    return part_of(request, number[1].decode() if number is not None else "")
 
 
 def _object_of(bucket: str, entry: bytes) -> Object:

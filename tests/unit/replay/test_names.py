@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from osp_gateway.replay.exchange import Answer
@@ -101,6 +103,18 @@ def test_a_condition_on_the_source_of_a_copy_has_the_tag_of_the_source(names):
         "x-amz-copy-source-if-match": '"bb"',
         "if-none-match": '"aa"',
     }
+
+
+def test_parts_that_had_the_same_tag_may_have_others_now():
+    names = Names()
+    for number, new in (("1", "first"), ("2", "second")):
+        asked = request("PUT", query=(("partNumber", number), ("uploadId", "u")))
+        names.learn_from(exchange("UploadPart", asked, answer(headers={"etag": '"aa"'})), answer(headers={"etag": new}))
+    part = "<Part><ETag>&quot;aa&quot;</ETag><PartNumber>{}</PartNumber></Part>"
+    body = "<CompleteMultipartUpload>" + "".join(part.format(n) for n in (1, 2, 3)) + "</CompleteMultipartUpload>"
+    completion = request("POST", query=(("uploadId", "another"),))
+    found = names.in_body(completion, body.encode()).decode()
+    assert re.findall("<ETag>(.*?)</ETag>", found) == ['"first"', '"second"', '"second"']
 
 
 def test_a_checksum_header_is_a_name_where_it_is_about_the_object_and_not_about_the_body(names):

@@ -124,6 +124,20 @@ def test_a_tag_that_a_write_did_not_tell_is_learned_where_it_is_read():
     assert [outcome.same for outcome in outcomes[1:]] == [True, False]
 
 
+def test_parts_with_the_same_content_may_have_other_tags_at_the_same_time():
+    both = threading.Barrier(2, timeout=PATIENCE)
+
+    def answers(asked: RecordedRequest) -> Answer:
+        both.wait()
+        return answer(headers={"etag": f'"{asked.values["partNumber"]}"'})
+
+    recorded = [
+        replace(exchange("UploadPart", part, answer(headers={"etag": '"old"'})), began=0, ended=9)
+        for part in (request("PUT", query=(("partNumber", number), ("uploadId", "u"))) for number in "12")
+    ]
+    assert said(run(Store(answers), *recorded, concurrent=True)) == [[], []]
+
+
 CRC32 = "x-amz-checksum-crc32"
 
 
