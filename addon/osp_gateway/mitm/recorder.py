@@ -160,6 +160,9 @@ class RecorderAddon:
         self._file = self._interrupted = ""
         if recorder is not None:
             self._sanitizer = recorder.sanitizer
+            if recorder.lost:
+                log.error("osp_record: the file has been removed or replaced, and what was recorded with it")
+                self.failed = True
             recorder.close()
 
 

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -106,14 +106,18 @@ class Recorder:
 
     def close(self) -> None:
         """The end. A file that was made for a recording that never began is removed."""
-        if self._made and not self.begun and self._is_still_there():
+        if self._made and not self.begun and self._is_at(os.lstat):
             self._path.unlink(missing_ok=True)
         self._file.close()
 
-    def _is_still_there(self) -> bool:
-        """And not another file, which somebody has put in its place."""
+    @property
+    def lost(self) -> bool:
+        """Whether somebody has removed the file, or put another one in its place, while it was recorded into."""
+        return self.begun and not self._is_at(os.stat)
+
+    def _is_at(self, look: Callable[[Path], os.stat_result]) -> bool:
         try:
-            return os.path.samestat(os.fstat(self._file.fileno()), self._path.lstat())
+            return os.path.samestat(os.fstat(self._file.fileno()), look(self._path))
         except OSError:
             return False
 

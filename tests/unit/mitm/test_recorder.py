@@ -193,3 +193,24 @@ def test_a_form_that_its_own_policy_did_not_allow_is_not_recorded(bench, file, a
     bench.serve(decided, status, by_store=by_store)
     bench.serve()
     assert len(read_recording(file).exchanges) == 1 + recorded
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_gone_at_the_end_is_told(bench, file, caplog, replaced):
+    bench.options(osp_record=str(file))
+    bench.serve()
+    file.unlink()
+    if replaced:
+        file.write_bytes(b"precious")
+    bench.options(osp_record="")
+    assert "the file has been removed or replaced" in caplog.text
+    assert bench.addon.failed
+
+
+def test_a_recording_behind_a_link_is_not_told_to_be_gone(bench, file, caplog):
+    file.symlink_to(file.with_name("elsewhere"))
+    bench.options(osp_record=str(file))
+    bench.serve()
+    bench.options(osp_record="")
+    assert caplog.text == ""
+    assert not bench.addon.failed
