@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -21,8 +22,11 @@ _FILE = click.argument("file", type=click.Path(path_type=Path))
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="osp")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """An S3 gateway you can see through."""
+    if os.environ.get("NO_COLOR"):  # no-color.org
+        context.color = False
 
 
 @main.command(short_help="Serve until interrupted.")

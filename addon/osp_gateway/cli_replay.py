@@ -130,11 +130,11 @@ def replay_command(
         outcomes, interrupted = _run(replay, exchanges, concurrent)
         reports.write(outcomes)
     if recording.damage:
-        _say(f"{file.name}: {recording.damage}", err=True, fg="red")
+        click.secho(f"{file.name}: {recording.damage}", err=True, fg="red")
     if recording.left_out:
         click.echo(f"{recording.left_out} flows of {file.name} are no S3 requests with an answer", err=True)
     if interrupted:
-        _say(f"interrupted: {len(exchanges) - len(outcomes)} exchanges not compared", err=True, fg="red")
+        click.secho(f"interrupted: {len(exchanges) - len(outcomes)} exchanges not compared", err=True, fg="red")
     sys.exit(_status(outcomes, interrupted))
 
 
@@ -253,9 +253,9 @@ class _Reports:
 
     def write(self, outcomes: Sequence[Outcome]) -> None:
         for line in report.lines(outcomes):
-            _say(line, err=self._to_stdout, fg=None if line.startswith(" ") else "red")
+            click.secho(line, err=self._to_stdout, fg=None if line.startswith(" ") else "red")
         same = all(outcome.same for outcome in outcomes)
-        _say(report.summary(outcomes), err=self._to_stdout, fg="green" if same else "red")
+        click.secho(report.summary(outcomes), err=self._to_stdout, fg="green" if same else "red")
         if self._to_stdout:
             click.echo(report.as_json(outcomes), nl=False)
         self._put("--junit", self._junit, report.as_junit(outcomes, self._name))
@@ -277,11 +277,6 @@ def _opened(path: Path | None, option: str) -> IO[bytes] | None:
         return path.open("wb", buffering=0) if path is not None else None
     except OSError as error:
         _fail([f"{option} {path}: {error.strerror}"])
-
-
-def _say(text: str, *, err: bool, fg: str | None) -> None:
-    """In colour on a terminal, unless NO_COLOR is set (no-color.org)."""
-    click.secho(text, err=err, fg=None if os.environ.get("NO_COLOR") else fg)
 
 
 @contextlib.contextmanager
@@ -329,5 +324,5 @@ def _signer(profile: str | None, region: str | None) -> Signer:
 
 def _fail(problems: Sequence[str]) -> NoReturn:
     for problem in problems:
-        _say(f"osp replay: {problem}", err=True, fg="red")
+        click.secho(f"osp replay: {problem}", err=True, fg="red")
     sys.exit(2)

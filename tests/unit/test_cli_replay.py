@@ -45,6 +45,15 @@ def test_no_answer_is_a_difference(file):
     assert done.stdout.count("answer: expected 200, found none") == 2
 
 
+def test_nothing_is_coloured_where_nobody_wants_that(file):
+    def shown(**env: str) -> str:
+        command = ["replay", str(file), "--against", NOWHERE]
+        return CliRunner().invoke(cli.main, command, env={**KEYS, **env}, color=True).output
+
+    assert "\x1b[31m" in shown(NO_COLOR="")
+    assert "\x1b" not in shown(NO_COLOR="1")
+
+
 @pytest.mark.parametrize("option", ["--junit", "--json"])
 def test_a_report_that_cannot_be_written_is_told_before_anything_is_sent(file, tmp_path, option, monkeypatch):
     monkeypatch.setattr(Replay, "run", lambda *_, **__: pytest.fail("sent"))
