@@ -7,13 +7,13 @@ what comes from it. They count octets of bodies, where Toxiproxy, which knows no
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from osp_gateway import tomlfile
 from osp_gateway.fields import AtLeastZero, Model, Region, not_a_bool, place_of
 from osp_gateway.s3.errors import STATUS
 
@@ -303,17 +303,9 @@ def load(path: Path) -> FaultRules:
         FaultsError: the file cannot be read, or says something that is not known.
     """
     try:
-        written = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FaultsError([f"{path}: {error.strerror or type(error).__name__}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FaultsError([f"{path}: not TOML: {error}"]) from None
-    except RecursionError:
-        raise FaultsError([f"{path}: lists or tables are nested too deeply"]) from None
-    except ValueError:  # Python's own limit, whose text is about a setting of the interpreter
-        raise FaultsError([f"{path}: a number has too many digits"]) from None
-    try:
-        return read(written)
+        return read(tomlfile.read(path))
+    except tomlfile.TomlError as error:
+        raise FaultsError([f"{path}: {error}"]) from None
     except FaultsError as error:
         raise FaultsError([f"{path}: {problem}" for problem in error.problems]) from None
 

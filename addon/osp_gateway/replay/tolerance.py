@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError, field_validator
 
+from osp_gateway import tomlfile
 from osp_gateway.fields import Model, place_of
 from osp_gateway.replay.xml import SECRETS
 
@@ -156,13 +155,9 @@ def load(path: Path) -> Tolerance:
         ToleranceError: it cannot be read, or says something that is not known.
     """
     try:
-        written: Mapping[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ToleranceError([error.strerror or type(error).__name__]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ToleranceError([f"not TOML: {error}"]) from None
-    try:
-        return Tolerance.model_validate(written)
+        return Tolerance.model_validate(tomlfile.read(path))
+    except tomlfile.TomlError as error:
+        raise ToleranceError([str(error)]) from None
     except ValidationError as error:
         raise ToleranceError([f"{place_of(one['loc'])}: {one['msg']}" for one in error.errors()]) from None
 

@@ -49,7 +49,11 @@ def test_an_empty_file_tolerates_nothing_more(tmp_path):
         ("[[ignores]]\nskip = true", r"^ignores: "),
         ("[ignore]\nskip = true", r"^ignore: "),
         ("ignore = [", "^not TOML: "),
+        ("ignore = " + "[" * 5000, "^lists or tables are nested too deeply$"),
+        ("ignore = " + "9" * 5000, "^a number has too many digits$"),
+        ("ignore" + ".a" * 5000 + " = 1", "^ignore: "),
     ],
+    ids=lambda value: value[:20],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path, text, problem):
     with pytest.raises(ToleranceError, match=problem):
