@@ -33,6 +33,11 @@ class Extent(enum.Enum):
     """At whatever may separate parameters."""
 
 
+def folded(name: str) -> str:
+    """A header's or a parameter's name as names are compared with it."""
+    return name.strip().lower().replace("_", "-")
+
+
 def decoded(text: str) -> str:
     """`text` without any percent-encoding, however often it was encoded."""
     for _ in range(_ROUNDS):

@@ -156,7 +156,7 @@ class Redactor:
         Raises:
             ValueError: with the name of a header that cannot be masked, see `UNTOUCHED`.
         """
-        extra = frozenset(name.strip().lower().replace("_", "-") for name in headers)
+        extra = frozenset(map(parameters.folded, headers))
         for name in sorted(extra & UNTOUCHED):
             raise ValueError(name)
         self._key = key or os.urandom(32)

@@ -40,9 +40,9 @@ from osp_gateway.mitm.tls import ClientAuthority, ServerCertificate, chain_of, s
 from osp_gateway.mitm.views import VIEWS
 from osp_gateway.mitm.wire import adapt_by_hook, adapt_response, annotate, arrival_of, head_of, response_of
 from osp_gateway.observe.admin import AdminServer
-from osp_gateway.observe.clean import folded
 from osp_gateway.observe.counting import request_counter
 from osp_gateway.outcomes import Forward, Outcome, PendingAction, PendingForm, Reply, Verdict, refuse
+from osp_gateway.parameters import folded
 from osp_gateway.redaction import Redactor
 from osp_gateway.s3.errors import S3Error, new_request_id
 from osp_gateway.sharing import SharedCache

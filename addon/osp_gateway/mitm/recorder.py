@@ -136,8 +136,7 @@ class RecorderAddon:
             self.failed = True
             self._end()
         except ValueError as error:
-            what = printable(f"{verdict.operation} {verdict.bucket}/{verdict.key}")
-            log.error("osp_record: %s cannot be recorded: %s", what, error)  # noqa: TRY400
+            log.error("osp_record: %s cannot be recorded: %s", _title(verdict), error)  # noqa: TRY400
         except Exception:
             log.exception("osp_record: an exchange could not be recorded")
 
@@ -145,9 +144,7 @@ class RecorderAddon:
         """What was broken off is not recorded: nobody knows what else there would have been."""
         tape, outcome = self._desk.tapes.pop(flow, None), self._desk.outcomes.get(flow)
         if self._recorder is not None and tape is not None and isinstance(outcome, Forward):
-            verdict = outcome.verdict
-            what = f"{verdict.operation} {verdict.bucket}/{verdict.key}"
-            log.warning("osp_record: %s was broken off, and is not in the recording", printable(what))
+            log.warning("osp_record: %s was broken off, and is not in the recording", _title(outcome.verdict))
 
     def done(self) -> None:
         """The end, or the end of this version of the script: its next one goes on."""
@@ -164,6 +161,10 @@ class RecorderAddon:
                 log.error("osp_record: the file has been removed or replaced, and what was recorded with it")
                 self.failed = True
             recorder.close()
+
+
+def _title(verdict: Verdict) -> str:
+    return printable(f"{verdict.operation} {verdict.bucket}/{verdict.key}")
 
 
 def _is_stream(file: str) -> bool:

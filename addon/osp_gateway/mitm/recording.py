@@ -27,7 +27,7 @@ from osp_gateway.mitm.record_format import BODY, METADATA, SIGNED_BY, expires_of
 from osp_gateway.mitm.rereading import exchange_of
 from osp_gateway.mitm.sanitizing import Sanitizer
 from osp_gateway.outcomes import Verdict
-from osp_gateway.replay.exchange import Form, Payload
+from osp_gateway.replay.exchange import Form, Payload, path_style
 from osp_gateway.replay.tape import KEPT_OCTETS, Tape
 from osp_gateway.replay.xml import without_secrets
 from osp_gateway.s3 import encoding
@@ -204,9 +204,7 @@ def _path(head: RequestHead, verdict: Verdict, form: Form | None) -> str:
     """In path style: the host that names a bucket in virtual-hosted style is left out."""
     if not verdict.bucket:
         return head.path
-    bucket = encoding.encode(verdict.bucket.encode())
-    key = "" if form is not None else encoding.encode(verdict.key.encode(), "/")
-    return f"/{bucket}/{key}" if key else f"/{bucket}"
+    return path_style(verdict.bucket, "" if form is not None else encoding.encode(verdict.key.encode(), "/"))
 
 
 def _answer_body(response: http.Response, verdict: Verdict, tape: Tape) -> Payload:

@@ -16,8 +16,9 @@ from osp_gateway.mitm.flowfile import FlowFileError, http_flows
 from osp_gateway.mitm.record_format import BODY, METADATA, SIGNED_BY, expires_of, is_hash
 from osp_gateway.mitm.sanitizing import is_recorded
 from osp_gateway.mitm.wire import head_of
+from osp_gateway.protocol.syntax import TOKEN
 from osp_gateway.replay.exchange import EMPTY, Answer, Exchange, Form, Payload, RecordedRequest
-from osp_gateway.replay.tape import KEPT_OCTETS, Body, body_of
+from osp_gateway.replay.tape import KEPT_OCTETS, FormBody, body_of
 from osp_gateway.s3 import encoding
 from osp_gateway.s3.address import locate
 from osp_gateway.s3.errors import S3Error
@@ -143,11 +144,12 @@ def _as_written(flow: http.HTTPFlow, metadata: Any) -> Exchange:
     assert response is not None
     _must_be_sendable(request.data.method, request.headers)
     _must_be_sendable(b"GET", response.headers)
-    try:
-        body = _body(head_of(flow), request.raw_content or b"")
-    except S3Error as error:
-        raise ValueError(error.reason) from None
-    content = request.raw_content if body.form is None else body.payload().content
+    content, form = request.raw_content or b"", None
+    body = body_of(head_of(flow), len(content))  # all of it: what was to be kept was decided when it was recorded
+    if isinstance(body, FormBody):
+        body.add(content)
+        if (form := body.form) is not None:
+            content = body.payload().content or b""
     recorded = RecordedRequest(
         method=request.method,
         bucket=written.bucket,
@@ -158,7 +160,7 @@ def _as_written(flow: http.HTTPFlow, metadata: Any) -> Exchange:
         mode=written.mode,
         expires=written.expires or None,
         signed=written.signed,
-        form=body.form,
+        form=form,
     )
     answer = Answer(response.status_code, _answered(response.headers), written.response.payload(response.raw_content))
     return Exchange(written.operation, written.identity, recorded, answer, *_times(flow))
@@ -166,22 +168,14 @@ def _as_written(flow: http.HTTPFlow, metadata: Any) -> Exchange:
 
 def _must_be_sendable(method: bytes, headers: http.Headers) -> None:
     """What HTTP has no place for would end a request, and begin another one."""
-    if not _TOKEN(method):
+    if not TOKEN.fullmatch(method):
         raise ValueError("the method is none of HTTP's")
     for name, value in headers.fields:
-        if not _TOKEN(name) or _CONTROL(value):
+        if not TOKEN.fullmatch(name) or _CONTROL(value):
             raise ValueError(f"header {ascii(name.decode('latin-1'))[1:-1]}: characters that HTTP does not allow")
 
 
-_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _CONTROL: Final = re.compile(rb"[\r\n\0]").search
-
-
-def _body(head: RequestHead, content: bytes) -> Body:
-    """A recorded body, all of it: what was to be kept was decided when it was recorded."""
-    body = body_of(head, len(content))
-    body.add(content)
-    return body
 
 
 def _as_found(flow: http.HTTPFlow) -> Exchange:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from osp_gateway import parameters, tokens
-from osp_gateway.parameters import Extent
+from osp_gateway.parameters import Extent, folded
 
 MASK: Final = "***"
 CUT: Final = "..."
@@ -72,11 +72,6 @@ def readable(text: str, limit: int) -> str:
     """`text` without what JSON would let through but no terminal or parser should see."""
     text = text[: 2 * limit].encode("utf-8", "backslashreplace").decode()
     return bounded(text.translate(_DELETE) if "\x7f" in text else text, limit)
-
-
-def folded(name: str) -> str:
-    """A header's or a parameter's name as names are compared with it."""
-    return name.strip().lower().replace("_", "-")
 
 
 def masked_text(text: str, names: frozenset[str] = _NO_NAMES) -> str:

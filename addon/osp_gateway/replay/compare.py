@@ -82,8 +82,7 @@ def error_code(answer: Answer) -> str:
     if answer.status < 300 or not answer.payload.content:
         return ""
     tree = parse(answer.payload.content)
-    code = tree.child("Code") if tree is not None and tree.name == "Error" else None
-    return code.text if code is not None else ""
+    return tree.text_of("Code") if tree is not None and tree.name == "Error" else ""
 
 
 def _header_differences(exchange: Exchange, answer: Answer, names: Names, tolerance: Tolerance) -> Iterator[Difference]:

@@ -183,9 +183,9 @@ def _deletions(exchange: Exchange) -> Iterator[tuple[Object, str, str | None]]:
     asked, told = (parse(one.content or b"") for one in (exchange.request.payload, exchange.answer.payload))
     failed = {_texts(entry) for entry in _entries(told, "Error")}
     markers = {
-        _texts(entry): (_child(entry, "DeleteMarkerVersionId") or _UNVERSIONED)
+        _texts(entry): (entry.text_of("DeleteMarkerVersionId") or _UNVERSIONED)
         for entry in _entries(told, "Deleted")
-        if _child(entry, "DeleteMarker") == "true"
+        if entry.text_of("DeleteMarker") == "true"
     }
     for entry in _entries(asked, "Object"):
         key, version = _texts(entry)
@@ -194,20 +194,15 @@ def _deletions(exchange: Exchange) -> Iterator[tuple[Object, str, str | None]]:
 
 
 def _texts(entry: Element) -> tuple[str, str]:
-    return _child(entry, "Key"), _child(entry, "VersionId")
+    return entry.text_of("Key"), entry.text_of("VersionId")
 
 
 def _entries(tree: Element | None, name: str) -> Iterator[Element]:
     yield from (child for child in (tree.children if tree is not None else ()) if child.name == name)
 
 
-def _child(entry: Element, name: str) -> str:
-    found = entry.child(name)
-    return found.text if found is not None else ""
-
-
 def _part_numbers(document: bytes) -> list[int]:
-    return [_number(_child(part, "PartNumber")) for part in _entries(parse(document), "Part")]
+    return [_number(part.text_of("PartNumber")) for part in _entries(parse(document), "Part")]
 
 
 def _number(text: str) -> int:

@@ -154,6 +154,17 @@ Object = tuple[str, str]
 COPY_SOURCE: Final = "x-amz-copy-source"
 
 
+def path_style(bucket: str, key_path: str) -> str:
+    """The path of an object, or, without a key, of its bucket.
+
+    Args:
+        bucket: as it is called.
+        key_path: as it is encoded in paths.
+    """
+    encoded = encoding.encode(bucket.encode("utf-8", "surrogatepass"))
+    return f"/{encoded}/{key_path}" if key_path else f"/{encoded}"
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
     """A request, of which the signature was left out.
@@ -181,8 +192,7 @@ class RecordedRequest:
         """In path style."""
         if not self.bucket:
             return "/"
-        bucket = encoding.encode(self.bucket.encode("utf-8", "surrogatepass"))
-        return f"/{bucket}/{self.key_path}" if self.key_path and self.form is None else f"/{bucket}"
+        return path_style(self.bucket, self.key_path if self.form is None else "")
 
     @property
     def object(self) -> Object:

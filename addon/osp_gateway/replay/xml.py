@@ -34,6 +34,11 @@ class Element:
         """The first child of a name."""
         return next((child for child in self.children if child.name == name), None)
 
+    def text_of(self, name: str) -> str:
+        """The text of the first child of a name; empty where there is none."""
+        child = self.child(name)
+        return "" if child is None else child.text
+
 
 def parse(content: bytes) -> Element | None:
     """The tree of a document; None where it is none, or one that nobody should read.
