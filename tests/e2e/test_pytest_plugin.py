@@ -786,8 +786,21 @@ def test_pids(s3_gateway):
     pids = (suite.folder / "pids").read_text().split()
     assert len(pids) == 2
     for pid in pids:
-        status = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False).stdout
-        assert status.strip() in ("", "Z")
+        assert states_of("-p", pid) in ("", "Z")
+
+
+TELLS_ITS_PROCESSES = """
+    s3.list_objects_v2(Bucket="bucket")
+    session = s3_gateway.session
+    with open("pids", "w") as file:
+        file.write(f"{session.process.process.pid} {session.store._running.process.pid}")
+"""
+
+
+def states_of(option: str, pid: str) -> str:
+    """Of one process (`-p`), or of its whole group (`-g`), as ps tells them."""
+    command = ["ps", "-o", "stat=", option, pid]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def test_nor_where_a_test_has_forked(suite):
@@ -796,10 +809,9 @@ def test_nor_where_a_test_has_forked(suite):
 import os, signal
 
 def test_forked(s3, s3_gateway):
-    s3.list_objects_v2(Bucket="bucket")
-    session = s3_gateway.session
-    with open("pids", "w") as file:
-        file.write(f"{session.process.process.pid} {session.store._running.process.pid}")
+"""
+        + TELLS_ITS_PROCESSES
+        + """
     if (pid := os.fork()) == 0:
         with pytest.raises(Exception, match="expected this from the process that pytest runs in"):
             s3_gateway.requests()
@@ -811,8 +823,7 @@ def test_forked(s3, s3_gateway):
     suite.run().assert_outcomes(passed=1)
     try:
         for pid in (suite.folder / "pids").read_text().split():
-            own = subprocess.run(["ps", "-o", "stat=", "-g", pid], capture_output=True, text=True, check=False).stdout
-            assert own.strip() in ("", "Z"), "itself, and what it has started"
+            assert states_of("-g", pid) in ("", "Z"), "itself, and what it has started"
     finally:
         os.kill(int((suite.folder / "fork").read_text()), signal.SIGKILL)
 
@@ -838,10 +849,9 @@ def test_nor_where_pytest_is_killed(suite):
 import os, signal, time
 
 def test_killed(s3, s3_gateway):
-    s3.list_objects_v2(Bucket="bucket")
-    session = s3_gateway.session
-    with open("pids", "w") as file:
-        file.write(f"{session.process.process.pid} {session.store._running.process.pid}")
+"""
+        + TELLS_ITS_PROCESSES
+        + """
     os.kill(os.getpid(), signal.SIGKILL)
 """
     )
